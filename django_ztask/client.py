@@ -1,0 +1,122 @@
+"""enqueue(): the one place that decides: disabled, eager, or recorded (and then announced)."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from django_ztask import execute, ids, journal, serialize, transport
+from django_ztask.conf import conf, keys
+from django_ztask.handle import DisabledHandle, EagerHandle, TaskHandle
+from django_ztask.rows import NewTask
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from django_ztask.decorators import TaskFunction
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+logger = logging.getLogger("ztaskd")
+
+
+def enqueue(function: TaskFunction[..., Any], calls: list[Call], after: float = 0.0) -> list[TaskHandle[Any]]:
+    """One handle for each call, in order. `after`: seconds until they are due."""
+    if conf.disabled:
+        return [_disable(function) for _ in calls]
+    if conf.always_eager:
+        return [_run_here(function, *call) for call in calls]
+    return _record(function, calls, after)
+
+
+def _disable(function: TaskFunction[..., Any]) -> TaskHandle[Any]:
+    task_id = ids.new()[0][0]
+    logger.info("task %s %s not executed: ZTASKD_DISABLED is set", task_id, function.name)
+    return DisabledHandle(task_id)
+
+
+def _run_here(function: TaskFunction[..., Any], args: Any, kwargs: dict[str, Any]) -> TaskHandle[Any]:
+    """Through the serializer and back, so that what would fail on the way to a node fails here as well."""
+    payload = serialize.dump_call(args, kwargs, allow_pickle=conf.pickle)
+    args, kwargs = serialize.load_call(payload.codec, payload.args, payload.kwargs)
+    task = execute.CurrentTask(ids.new()[0][0], function.name, attempt=1, retries_left=0)
+    return EagerHandle(task.id, execute.call(task, function.function, args, kwargs, nullcontext()))
+
+
+def _record(function: TaskFunction[..., Any], calls: list[Call], after: float) -> list[TaskHandle[Any]]:
+    from django.db import connections
+
+    function.ensure_importable()
+    rows = _rows(function, calls, after)
+    connection = connections[conf.database]
+    journal.record(connection, rows)
+    _announce(connection, rows, after)
+    return [TaskHandle(row.id) for row in rows]
+
+
+def _rows(function: TaskFunction[..., Any], calls: list[Call], after: float) -> list[NewTask]:
+    key, options = keys("row")[0], function.options
+    payloads = [serialize.dump_call(*call, allow_pickle=conf.pickle) for call in calls]
+    return [
+        NewTask(
+            id=task_id,
+            function_name=function.name,
+            payload=payload,
+            mac=serialize.mac(task_id, function.name, payload, key),
+            created=created / 1e6,
+            due=created / 1e6 + after,
+            queue=options.queue,
+            priority=options.priority,
+            retry_count=conf.retry_count if options.retry_count is None else options.retry_count,
+            policy=options.policy(),
+        )
+        for (task_id, created), payload in zip(ids.new(len(calls)), payloads, strict=True)
+    ]
+
+
+class Announcement:
+    """The names that one transaction will make known when it commits: one message, however many tasks."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.later: float | None = None
+
+    def add(self, rows: list[NewTask], after: float) -> None:
+        if after > 0:
+            due = min(row.due for row in rows)
+            self.later = due if self.later is None else min(self.later, due)
+        else:
+            self.ids.extend(row.id for row in rows)
+
+    def __call__(self) -> None:
+        transport.send(self.ids, self.later)
+
+
+def _announce(connection: BaseDatabaseWrapper, rows: list[NewTask], after: float) -> None:
+    """Now when the rows are committed, else on commit. Never raises: the sweep finds what goes unsaid."""
+    if not rows:
+        return
+    if connection.in_atomic_block:
+        _pending(connection).add(rows, after)
+    elif connection.get_autocommit():
+        announcement = Announcement()
+        announcement.add(rows, after)
+        announcement()
+    # In a manual transaction (autocommit off) on_commit would raise after the INSERT: the sweep finds it.
+
+
+def _pending(connection: Any) -> Announcement:
+    """This transaction's announcement; a new one when a savepoint's rollback has dropped it.
+
+    Django keeps the hooks in `connection.run_on_commit` and removes those of a rolled back savepoint. The
+    position is remembered, so that a thousand calls in one transaction need no search.
+    """
+    hooks = connection.run_on_commit
+    announcement, position = getattr(connection, "_ztaskd_announcement", (None, 0))
+    if position < len(hooks) and hooks[position][1] is announcement:
+        return announcement
+    announcement = Announcement()
+    connection._ztaskd_announcement = announcement, len(hooks)
+    connection.on_commit(announcement, robust=True)
+    return announcement

@@ -1,0 +1,154 @@
+"""The ZTASKD_* settings: one typed class, each with its default and its reason, read when asked for.
+
+Nothing is frozen at import, so `override_settings` works. A wrong value raises ImproperlyConfigured here
+and is a system check in checks.py, which reads the same table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import socket
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, overload
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+
+T = TypeVar("T")
+
+PREFIX = "ZTASKD_"
+
+_URL = re.compile(r"(?:tcp://(?:\[[0-9a-fA-F:.]+\]|[^:/\s]+):(?P<port>\d{1,5})|ipc:///\S+)\Z")
+
+
+def boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be True or False")
+    return value
+
+
+def count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("must be a whole number, 0 or more")
+    return value
+
+
+def positive(value: object) -> int:
+    if count(value) < 1:
+        raise ValueError("must be a whole number, 1 or more")
+    return value  # type: ignore[return-value]
+
+
+def seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number of seconds")
+    if not math.isfinite(value) or value < 0:
+        raise ValueError("must be a finite number of seconds, 0 or more")
+    return float(value)
+
+
+def text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be a string")
+    return value
+
+
+def node_name(value: object) -> str:
+    if value is None:
+        return socket.gethostname()
+    if not re.fullmatch(r"[\w.@-]{1,100}", text(value)):
+        raise ValueError("must be 1 to 100 letters, digits, or any of . _ @ -")
+    return str(value)
+
+
+def urls(value: object) -> tuple[str, ...]:
+    """One URL or a list of them: tcp://host:port or ipc:///path."""
+    found = (value,) if isinstance(value, str) else value
+    if not isinstance(found, list | tuple) or not found:
+        raise ValueError("must be a URL, or a list of them")
+    for url in found:
+        match = _URL.match(url) if isinstance(url, str) else None
+        if match is None or int(match["port"] or 1) not in range(1, 65536):
+            raise ValueError(f"{url!r} is no URL: write 'tcp://127.0.0.1:5555' or 'ipc:///run/ztaskd/node'")
+        if url.startswith("ipc://") and len(url.encode()) - len("ipc://") > 107:
+            raise ValueError(f"{url!r} is too long: the path of a Unix socket has at most 107 bytes")
+    return tuple(found)
+
+
+def names(value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, list | tuple):
+        raise ValueError("must be a list of dotted names")
+    if not all(isinstance(name, str) and name for name in value):
+        raise ValueError("must be a list of dotted names")
+    return tuple(value)
+
+
+class Setting(Generic[T]):
+    """One setting: reads `ZTASKD_<NAME>`, checks it, falls back to its default."""
+
+    def __init__(self, default: Any, parse: Callable[[object], T]) -> None:
+        self.default = default
+        self.parse = parse
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = PREFIX + name.upper()
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Setting[T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> Setting[T] | T:
+        if instance is None:
+            return self
+        try:
+            return self.parse(getattr(django_settings, self.name, self.default))
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{self.name} {error}") from None
+
+
+class Settings:
+    """What a project can set. The comment is the reason for the default."""
+
+    # django-ztask's own default. (5555 is Flower's default too: a busy port is reported with its holder.)
+    url = Setting("tcp://127.0.0.1:5555", urls)
+    always_eager = Setting(False, boolean)
+    disabled = Setting(False, boolean)
+    # django-ztask's own: five retries, five seconds apart.
+    retry_count = Setting(5, count)
+    retry_after = Setting(5, seconds)
+    on_load = Setting((), names)
+    # The alias of the journal's database. A busy SQLite site can give the journal a file of its own.
+    database = Setting("default", text)
+    # Slots: enough to wait for a hundred sockets at once, few enough for a database's default connections.
+    concurrency = Setting(100, positive)
+    # True as it always was; False refuses pickle in callers and nodes.
+    pickle = Setting(True, boolean)
+    # Modules with task functions that are not in a `tasks` module of an installed app.
+    imports = Setting((), names)
+    # Seconds a stopping node waits for what runs: below the 90 s and 10 s * n of common supervisors.
+    grace = Setting(30, seconds)
+    # Seconds a node on another host counts as alive after its last renewal.
+    lease = Setting(15, seconds)
+    # The node's name; None is the host's name. One node of a name at a time.
+    node = Setting(None, node_name)
+
+    def __iter__(self) -> Iterator[Setting[Any]]:
+        return (value for value in vars(Settings).values() if isinstance(value, Setting))
+
+
+conf = Settings()
+
+
+def keys(purpose: str) -> list[bytes]:
+    """The signing keys of one purpose, from SECRET_KEY (first: it signs) and SECRET_KEY_FALLBACKS."""
+    secrets = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]
+    return [_derive(purpose, secret) for secret in secrets]
+
+
+@lru_cache(maxsize=64)
+def _derive(purpose: str, secret: str | bytes) -> bytes:
+    raw = secret.encode() if isinstance(secret, str) else secret
+    return hashlib.sha256(b"ztaskd." + purpose.encode() + b"\0" + raw).digest()

@@ -1,0 +1,53 @@
+"""Every exception of ztaskd. An error names the task or setting it is about and says what to do next."""
+
+from __future__ import annotations
+
+
+class ZtaskError(Exception):
+    """Base of all errors raised by django_ztask and ztaskd."""
+
+
+class ArgumentError(ZtaskError, TypeError):
+    """An argument of a call cannot be carried to the node. Raised in the caller; nothing was recorded."""
+
+
+class NotImportable(ZtaskError, TypeError):
+    """The node could not import this task function by name. Raised in the caller; nothing was recorded."""
+
+
+class UnknownTask(ZtaskError, LookupError):
+    """No task function of this name is known to this process."""
+
+
+class MacError(ZtaskError):
+    """A row or a message carries a MAC that none of our keys made: it is not from this project."""
+
+
+class MessageError(ZtaskError, ValueError):
+    """Bytes that are not a message of ours. `reason` is a short word for counting them."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
+
+class TaskFailed(ZtaskError):
+    """The task ended FAILED. The text holds the traceback as it was recorded."""
+
+
+class ResultTimeout(ZtaskError, TimeoutError):
+    """The result did not arrive in time. The task itself goes on."""
+
+
+class ResultUnavailable(ZtaskError):
+    """The task is done, but has no result to give: it was disabled, cancelled or deleted, or what it
+    returned could not be serialised."""
+
+
+class TimeLimitExceeded(ZtaskError, TimeoutError):
+    """Raised inside a task that ran longer than its `timeout` (seconds)."""
+
+
+class TaskInterrupted(BaseException):
+    """Raised inside a task whose node stops before the task is done. The task is handed back and runs
+    again at no cost. A BaseException, so that `except Exception` in a task does not swallow it."""

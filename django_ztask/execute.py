@@ -1,0 +1,131 @@
+"""One attempt without a place: verify -> find -> decode -> call -> Outcome. Owns current_task().
+
+Used by slots, and by eager calls in the web process. Knows neither gevent nor the journal.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from django_ztask import registry, serialize
+from django_ztask.conf import conf, keys
+from django_ztask.errors import MacError, TaskInterrupted, UnknownTask
+from django_ztask.lifecycle import Kind
+from django_ztask.serialize import Payload
+
+# Characters kept of an exception's message and of a traceback (its first and last parts).
+MESSAGE_LIMIT, TRACEBACK_LIMIT = 2000, 64000
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentTask:
+    """What a running task function can know of its task.
+
+    `id` stays the same over retries and repeats: it is the idempotency key. `attempt` counts starts,
+    from 1. `retries_left`: how many more attempts a failure of this one would leave.
+    """
+
+    id: str
+    function_name: str
+    attempt: int
+    retries_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended: texts only, each fit for a database."""
+
+    kind: Kind
+    result: str | None = None
+    exception: str | None = None
+    traceback: str | None = None
+
+
+_current: contextvars.ContextVar[CurrentTask | None] = contextvars.ContextVar("ztaskd_task", default=None)
+
+
+def current_task() -> CurrentTask | None:
+    """The task that is running here, or None outside of one."""
+    return _current.get()
+
+
+def run(
+    task: CurrentTask,
+    payload: Payload,
+    mac: str,
+    limit: AbstractContextManager[Any] | None = None,
+) -> Outcome:
+    """One attempt. Whatever the task function raises becomes the Outcome; nothing is raised from here.
+
+    `limit` is entered around the call alone: it may raise in the task (a time limit).
+    """
+    try:
+        serialize.verify(task.id, task.function_name, payload, mac, keys("row"))
+        if payload.codec == serialize.PICKLE and not conf.pickle:
+            return Outcome(Kind.REFUSED, exception="its arguments are a pickle, and ZTASKD_PICKLE is False")
+        function = registry.find(task.function_name).function
+    except MacError as error:
+        return Outcome(Kind.REFUSED, exception=describe(error))
+    except UnknownTask as error:
+        return Outcome(Kind.UNKNOWN, exception=describe(error))
+    try:
+        args, kwargs = serialize.load_call(payload.codec, payload.args, payload.kwargs)
+        value = call(task, function, args, kwargs, limit or nullcontext())
+        result = serialize.dump_result(value, task.id, keys("result")[0], allow_pickle=conf.pickle)
+    except TaskInterrupted as error:
+        return Outcome(Kind.INTERRUPTED, exception=describe(error), traceback=format_traceback(error))
+    except (
+        BaseException
+    ) as error:  # SystemExit, GreenletExit, KeyboardInterrupt: a task's failure, never ours
+        return Outcome(Kind.FAILURE, exception=describe(error), traceback=format_traceback(error))
+    return Outcome(Kind.SUCCESS, result=result)
+
+
+def call(
+    task: CurrentTask,
+    function: Callable[..., Any],
+    args: Any,
+    kwargs: dict[str, Any],
+    limit: AbstractContextManager[Any],
+) -> Any:
+    """Calls in a context of its own: what a task sets in context variables (its language, its time zone)
+    is gone with it."""
+
+    def inside() -> Any:
+        _current.set(task)
+        with limit:
+            return function(*args, **kwargs)
+
+    return contextvars.Context().run(inside)
+
+
+def describe(error: BaseException) -> str:
+    """`module.Type: message`, on one line at least in its beginning, fit for any database."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        message = str(error)
+    except BaseException:
+        message = "<its __str__ raised>"
+    return serialize.clean(f"{name}: {message}" if message else name)[:MESSAGE_LIMIT]
+
+
+def format_traceback(error: BaseException) -> str:
+    """The traceback as text, without the frames of ztaskd itself."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__") == __name__:
+        frames = frames.tb_next
+    try:
+        text = "".join(traceback.format_exception(type(error), error, frames))
+    except BaseException as trouble:
+        text = f"{describe(error)}\n(its traceback could not be formatted: {describe(trouble)})"
+    text = serialize.clean(text)
+    if len(text) > TRACEBACK_LIMIT:
+        half = TRACEBACK_LIMIT // 2
+        text = f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
+    return text

@@ -1,0 +1,126 @@
+"""TaskHandle: what a caller keeps of a task it handed over: id, status, result."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from django_ztask import serialize
+from django_ztask.conf import conf, keys
+from django_ztask.errors import ResultTimeout, ResultUnavailable, TaskFailed
+from django_ztask.lifecycle import Status
+
+if TYPE_CHECKING:
+    from django_ztask.models import Task
+
+R = TypeVar("R")
+
+# Seconds between two looks at the row: soon at first, for tasks of milliseconds; then 2 % of what was
+# waited already, so that a long wait costs the database little.
+FIRST_POLL, LAST_POLL = 0.002, 0.25
+
+DISABLED = "DISABLED"
+
+
+class TaskHandle(Generic[R]):
+    """One task. `status` is what the last look at the row showed (QUEUED right after the call)."""
+
+    def __init__(self, id: str, status: str = Status.QUEUED.value) -> None:
+        self.id = id
+        self._status = status
+        self._result: str | None = None
+        self._traceback: str | None = None
+
+    @property
+    def status(self) -> str:
+        """QUEUED, RUNNING, SUCCEEDED, FAILED or CANCELLED as of the last look (`refresh()` looks again);
+        DISABLED when ZTASKD_DISABLED kept the call from being recorded."""
+        return self._status
+
+    def refresh(self) -> TaskHandle[R]:
+        """Looks at the row and returns this handle. Raises ResultUnavailable when the row is gone."""
+        row = self._load()
+        self._status, self._result = row.status, row.result
+        self._traceback = row.traceback or row.last_exception
+        return self
+
+    def result(self, timeout: float | None = None) -> R:
+        """What the task function returned, waiting up to `timeout` seconds (None: for ever).
+
+        Raises TaskFailed (with the traceback text), ResultTimeout, or ResultUnavailable. Inside a
+        transaction on the journal's database a task that is not done raises ResultTimeout at once: the
+        node sees the row only after that transaction, so the wait could only be for itself.
+        """
+        started = time.monotonic()
+        while not Status(self.refresh().status).is_final:
+            waited = time.monotonic() - started
+            if _in_transaction():
+                raise ResultTimeout(
+                    f"task {self.id} is {self._status}, and result() was called inside a transaction: no node "
+                    "can see the task before that commits. Ask for the result after it."
+                )
+            if timeout is not None and waited >= timeout:
+                raise ResultTimeout(
+                    f"task {self.id} is still {self._status} after {waited:.3g} s; it goes on"
+                )
+            pause = min(max(FIRST_POLL, waited / 50), LAST_POLL)
+            time.sleep(pause if timeout is None else min(pause, timeout - waited))
+        return self._value()
+
+    def _value(self) -> R:
+        if self._status == Status.FAILED:
+            raise TaskFailed(f"task {self.id} failed:\n{self._traceback}")
+        if self._status == Status.CANCELLED:
+            raise ResultUnavailable(f"task {self.id} was cancelled")
+        try:
+            value: Any = serialize.load_result(self._result, self.id, keys("result"))
+        except ValueError as error:
+            raise ResultUnavailable(
+                f"task {self.id} succeeded, but what it returned could not be serialised: {error}"
+            ) from None
+        return value
+
+    def _load(self) -> Task:
+        from django_ztask.models import Task
+
+        rows = Task.objects.using(conf.database).filter(uuid=self.id)
+        row = rows.only("status", "result", "traceback", "last_exception").first()
+        if row is None:
+            raise ResultUnavailable(f"there is no task {self.id}: it was rolled back, pruned or deleted")
+        return row
+
+    def __repr__(self) -> str:
+        return f"<task {self.id} {self._status}>"
+
+
+class EagerHandle(TaskHandle[R]):
+    """The handle of a call that ran in the caller (ZTASKD_ALWAYS_EAGER): there is no row."""
+
+    def __init__(self, id: str, value: R) -> None:
+        super().__init__(id, Status.SUCCEEDED.value)
+        self._returned = value
+
+    def refresh(self) -> TaskHandle[R]:
+        return self
+
+    def result(self, timeout: float | None = None) -> R:
+        return self._returned
+
+
+class DisabledHandle(TaskHandle[R]):
+    """The handle of a call that ZTASKD_DISABLED kept from being recorded."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id, DISABLED)
+
+    def refresh(self) -> TaskHandle[R]:
+        return self
+
+    def result(self, timeout: float | None = None) -> R:
+        raise ResultUnavailable(f"task {self.id} was not executed: ZTASKD_DISABLED is set")
+
+
+def _in_transaction() -> bool:
+    from django.db import connections
+
+    return bool(connections[conf.database].in_atomic_block)

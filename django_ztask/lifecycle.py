@@ -1,0 +1,123 @@
+"""The life of a task as pure rules: states, the transition table, what an outcome leads to, backoff.
+
+No I/O, no clock and no Django in here: `now` is passed in. journal.py turns these rules into SQL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The five states of a task. "Later" is QUEUED with a due time."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_final(self) -> bool:
+        """True when nothing but a replay leads out of this state."""
+        return self in FINAL
+
+
+class Event(StrEnum):
+    """What can happen to a task."""
+
+    CLAIM = "claim"
+    SUCCEED = "succeed"
+    RETRY = "retry"
+    FAIL = "fail"
+    HAND_BACK = "hand back"
+    RECOVER = "recover"
+    REPLAY = "replay"
+
+
+class Kind(StrEnum):
+    """How one attempt ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"  # the task function raised: costs a retry
+    INTERRUPTED = "interrupted"  # the node stopped: costs nothing
+    NOT_STARTED = "not started"  # claimed, and handed back before its first instruction: costs nothing
+    UNKNOWN = "unknown"  # this node has no such task function: another one, or the next deploy, may
+    REFUSED = "refused"  # the row is not to be run (its MAC does not verify, it cannot be decoded)
+
+
+# Everything that may happen to a task; what is not here is refused. journal.py guards each statement
+# with the state on the left, so a transition that lost a race changes no row.
+TRANSITIONS: dict[Status, dict[Event, Status]] = {
+    Status.QUEUED: {Event.CLAIM: Status.RUNNING},
+    Status.RUNNING: {
+        Event.SUCCEED: Status.SUCCEEDED,
+        Event.RETRY: Status.QUEUED,
+        Event.FAIL: Status.FAILED,
+        Event.HAND_BACK: Status.QUEUED,
+        Event.RECOVER: Status.QUEUED,
+    },
+    Status.FAILED: {Event.REPLAY: Status.QUEUED},
+    Status.SUCCEEDED: {},
+    Status.CANCELLED: {},
+}
+
+FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
+
+# A task function that no node knows is kept this long after its due time (seconds), so that a deploy
+# that is not yet everywhere loses nothing; then it is FAILED as unknown.
+UNKNOWN_GRACE = 3600.0
+
+# The longest pause that backoff may grow to (seconds): one day. A longer retry_after stands as it is.
+MAX_BACKOFF = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and when a failed attempt is repeated.
+
+    `count`: retries after the first attempt. `after`: seconds before the first retry. `backoff`: each
+    further pause is this many times the one before (1.0: all alike).
+    """
+
+    count: int
+    after: float
+    backoff: float = 1.0
+
+    def pause(self, retries_left: int) -> float:
+        """Seconds before the next attempt, when `retries_left` retries were left before it."""
+        done = max(0, self.count - retries_left)
+        try:
+            pause = self.after * self.backoff**done
+        except OverflowError:
+            pause = MAX_BACKOFF
+        return min(pause, max(MAX_BACKOFF, self.after))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a row after an attempt: the event, the retries left and the new due time."""
+
+    event: Event
+    retries_left: int
+    due: float
+
+    @property
+    def status(self) -> Status:
+        return TRANSITIONS[Status.RUNNING][self.event]
+
+
+def decide(
+    kind: Kind, *, retries_left: int, policy: RetryPolicy, due: float, now: float, replayed: bool = False
+) -> Verdict:
+    """The verdict on an attempt that ended as `kind` at `now` (epoch seconds), `due` being its due time."""
+    if kind is Kind.SUCCESS:
+        return Verdict(Event.SUCCEED, retries_left, due)
+    if kind in (Kind.INTERRUPTED, Kind.NOT_STARTED):
+        return Verdict(Event.HAND_BACK, retries_left, due)
+    if kind is Kind.UNKNOWN and not replayed and now < due + UNKNOWN_GRACE:
+        return Verdict(Event.HAND_BACK, retries_left, due)
+    if kind is Kind.FAILURE and retries_left > 0:
+        return Verdict(Event.RETRY, retries_left - 1, now + policy.pause(retries_left))
+    return Verdict(Event.FAIL, retries_left, due)

@@ -1,0 +1,128 @@
+"""The rows: Task, Attempt, Node. Fields, indexes, and named filters for reading.
+
+Nobody saves these objects: journal.py makes every change. The first nine fields of Task are
+django-ztask's, with their old names, types and meanings.
+"""
+
+from __future__ import annotations
+
+import time
+
+from django.db import models
+from django.db.models import Q
+
+from django_ztask.lifecycle import Kind, Status
+
+
+class TaskQuerySet(models.QuerySet["Task"]):
+    """Filters in the words of the design."""
+
+    def queued(self) -> TaskQuerySet:
+        return self.filter(status=Status.QUEUED)
+
+    def due(self, now: float | None = None) -> TaskQuerySet:
+        """QUEUED, and its due time has come."""
+        return self.queued().filter(next_attempt__lte=time.time() if now is None else now)
+
+    def running(self) -> TaskQuerySet:
+        return self.filter(status=Status.RUNNING)
+
+    def succeeded(self) -> TaskQuerySet:
+        return self.filter(status=Status.SUCCEEDED)
+
+    def failed(self) -> TaskQuerySet:
+        """FAILED, in the order in which a replay starts them."""
+        return self.filter(status=Status.FAILED).order_by("created", "uuid")
+
+
+class Task(models.Model):
+    """The recorded unit of work."""
+
+    uuid = models.CharField(max_length=36, primary_key=True)
+    function_name = models.CharField(max_length=255)
+    args = models.TextField()
+    kwargs = models.TextField()
+    retry_count = models.IntegerField(default=0, help_text="Retries left.")
+    last_exception = models.TextField(blank=True, null=True)
+    next_attempt = models.FloatField(blank=True, null=True, help_text="Due time, epoch seconds.")
+    created = models.DateTimeField(blank=True, null=True)
+    failed = models.DateTimeField(blank=True, null=True)
+
+    status = models.CharField(
+        max_length=10, default=Status.QUEUED.value, choices=[(s.value, s.name.capitalize()) for s in Status]
+    )
+    queue = models.CharField(max_length=100, default="default")
+    priority = models.SmallIntegerField(default=0, help_text="Higher starts first.")
+    codec = models.CharField(max_length=10, default="", blank=True)
+    mac = models.CharField(max_length=64, default="", blank=True)
+    attempts = models.IntegerField(default=0, help_text="Starts, ever; the fence of every finish.")
+    failures = models.IntegerField(default=0)
+    crashes = models.IntegerField(default=0)
+    interruptions = models.IntegerField(default=0)
+    replays = models.IntegerField(default=0)
+    node = models.CharField(max_length=36, blank=True, null=True, help_text="Boot id of the claiming node.")
+    claimed = models.DateTimeField(blank=True, null=True)
+    started = models.DateTimeField(blank=True, null=True)
+    finished = models.DateTimeField(blank=True, null=True)
+    result = models.TextField(blank=True, null=True)
+    traceback = models.TextField(blank=True, null=True, help_text="Of the last failure.")
+    meta = models.JSONField(blank=True, null=True, help_text="The call's own policy.")
+
+    objects = TaskQuerySet.as_manager()
+
+    class Meta:
+        db_table = "django_ztask_task"
+        # Partial, so that finished rows cost the sweep nothing, however many there are.
+        indexes = [
+            models.Index(
+                fields=["priority", "next_attempt", "created"],
+                condition=Q(status="QUEUED"),
+                name="ztask_queued",
+            ),
+            models.Index(fields=["node"], condition=Q(status="RUNNING"), name="ztask_running"),
+            models.Index(fields=["created", "uuid"], condition=Q(status="FAILED"), name="ztask_failed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.uuid} {self.function_name} {self.status}"
+
+
+class Attempt(models.Model):
+    """One unsuccessful attempt, with its traceback."""
+
+    id = models.BigAutoField(primary_key=True)
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="unsuccessful", db_constraint=False)
+    attempt = models.IntegerField()
+    kind = models.CharField(
+        max_length=12, choices=[(k.value, k.value) for k in (Kind.FAILURE, Kind.INTERRUPTED, Kind.REFUSED)]
+    )
+    node = models.CharField(max_length=36)
+    started = models.DateTimeField(blank=True, null=True)
+    finished = models.DateTimeField()
+    exception = models.TextField()
+    traceback = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "django_ztask_attempt"
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt} of {self.task_id}: {self.kind}"
+
+
+class Node(models.Model):
+    """One boot of a running ztaskd."""
+
+    boot = models.CharField(max_length=36, primary_key=True)
+    name = models.CharField(max_length=100)
+    host = models.CharField(max_length=255)
+    pid = models.IntegerField()
+    url = models.TextField()
+    version = models.CharField(max_length=40)
+    started = models.DateTimeField()
+    lease = models.FloatField(help_text="Counts as alive until this time, epoch seconds.")
+
+    class Meta:
+        db_table = "django_ztask_node"
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid} on {self.host})"

@@ -1,0 +1,149 @@
+"""What goes into a row and what comes out: NewTask, Claimed, Finish, and their values for SQL.
+
+No statement lives here; journal.py has them all. Times are epoch seconds.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from django_ztask.execute import Outcome
+from django_ztask.lifecycle import Event, Kind, Status, Verdict
+from django_ztask.serialize import Payload
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper as Connection
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task as its caller hands it over."""
+
+    id: str
+    function_name: str
+    payload: Payload
+    mac: str
+    created: float
+    due: float
+    queue: str
+    priority: int
+    retry_count: int
+    policy: dict[str, float]
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A row this node has claimed. `attempt` is the fence of its finish."""
+
+    id: str
+    function_name: str
+    payload: Payload
+    mac: str
+    created: str
+    due: float
+    priority: int
+    retries_left: int
+    attempt: int
+    replays: int
+    policy: dict[str, float]
+
+    @property
+    def order(self) -> tuple[int, float, str, str]:
+        """What starts first: the higher priority, then the earlier due time, then the earlier call."""
+        return (-self.priority, self.due, self.created, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The end of one attempt, to be written. `started` is None when it never began."""
+
+    task: Claimed
+    attempt: int
+    verdict: Verdict
+    outcome: Outcome
+    started: float | None
+    finished: float
+
+    def fenced_by(self, attempt: int) -> Finish:
+        """The same end, of the attempt that the journal knows."""
+        return self if attempt == self.attempt else replace(self, attempt=attempt)
+
+    def without_texts(self, reason: str) -> Finish:
+        """The same end, with a plain `reason` in place of texts that the database refused."""
+        return replace(self, outcome=Outcome(self.outcome.kind, exception=reason))
+
+
+def inserted(connection: Connection, task: NewTask) -> tuple[Any, ...]:
+    return (
+        task.id,
+        task.function_name,
+        task.payload.args,
+        task.payload.kwargs,
+        task.retry_count,
+        task.due,
+        stamp(connection, task.created),
+        task.queue,
+        task.priority,
+        task.payload.codec,
+        task.mac,
+        json.dumps(task.policy) if task.policy else None,
+    )
+
+
+def claimed(row: Sequence[Any]) -> Claimed:
+    uuid, name, codec, args, kwargs, mac, created, due, priority, retries, attempt, replays, meta = row
+    policy = json.loads(meta) if meta else {}
+    payload = Payload(codec, args, kwargs)
+    return Claimed(uuid, name, payload, mac, str(created), due, priority, retries, attempt, replays, policy)
+
+
+def finished(connection: Connection, boot: str, finish: Finish) -> tuple[Any, ...]:
+    verdict, outcome = finish.verdict, finish.outcome
+    status = verdict.status
+    ended = stamp(connection, finish.finished) if status.is_final else None
+    failed = status is Status.FAILED
+    return (
+        status.value,
+        verdict.retries_left,
+        verdict.due,
+        None if finish.started is None else stamp(connection, finish.started),
+        ended,
+        ended if failed else None,
+        int(outcome.kind is Kind.FAILURE),
+        int(outcome.kind is Kind.INTERRUPTED),
+        outcome.result,
+        outcome.exception if verdict.event in (Event.RETRY, Event.FAIL) else None,
+        outcome.traceback if verdict.event in (Event.RETRY, Event.FAIL) else None,
+        status.value,
+        finish.task.id,
+        boot,
+        finish.attempt,
+    )
+
+
+def attempted(connection: Connection, boot: str, finish: Finish) -> tuple[Any, ...]:
+    return (
+        finish.task.id,
+        finish.attempt,
+        finish.outcome.kind.value,
+        boot,
+        None if finish.started is None else stamp(connection, finish.started),
+        stamp(connection, finish.finished),
+        finish.outcome.exception or "",
+        finish.outcome.traceback or "",
+    )
+
+
+def stamp(connection: Connection, epoch: float) -> Any:
+    """Epoch seconds as the database's own value of a DateTimeField."""
+    moment = datetime.datetime.fromtimestamp(epoch, datetime.UTC)
+    if not settings.USE_TZ:
+        moment = timezone.make_naive(moment, timezone.get_default_timezone())
+    return connection.ops.adapt_datetimefield_value(moment)

@@ -1,0 +1,146 @@
+"""Plain zmq: the process's one send-only socket. Never raises, never blocks, never trusts a fork.
+
+A message only names committed rows: what cannot be sent at once is dropped, and the node's sweep finds
+the rows within a second.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import zmq
+
+from django_ztask.conf import conf, keys
+from django_ztask.message import Names, encode
+
+# A fresh socket needs a moment for its first handshake (1 ms with a living node). It is waited for once
+# per process, so that a short script's only message does not have to wait for the sweep.
+FIRST_CONNECTION = 0.05
+
+# How long exit waits for a message that a connected node has not read yet (milliseconds).
+FLUSH_AT_EXIT = 100
+
+# Messages waiting for a node that does not read; then they are dropped.
+HIGH_WATER = 1000
+
+# A stopped node is dropped from the round after one silent heartbeat (milliseconds).
+HEARTBEAT, HEARTBEAT_TIMEOUT = 1000, 2000
+
+RECONNECT, RECONNECT_MAX = 100, 1000  # milliseconds
+
+logger = logging.getLogger("ztaskd")
+
+Deliver = Callable[[Sequence[str], float | None], None]
+
+
+class Transport:
+    """One DEALER, made on first use, connected to every URL and used under a lock by all threads."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.deliver: Deliver | None = None  # set in a node: names go to its dispatcher, not over the wire
+        self.context: zmq.Context[Any] | None = None
+        self.socket: zmq.Socket[Any] | None = None
+        self.urls: tuple[str, ...] = ()
+
+    def send(self, ids: Sequence[str], later: float | None) -> None:
+        if self.deliver is not None:
+            self.deliver(ids, later)
+            return
+        frames = encode(Names(list(ids), later), keys("message")[0])
+        with self.lock:
+            if self.socket is None or self.urls != conf.url:
+                self._open(conf.url, frames)
+            else:
+                self._try(frames)
+
+    def _open(self, urls: tuple[str, ...], frames: list[bytes]) -> None:
+        """Makes the socket (again, when ZTASKD_URL changed in a test) and sends the first message."""
+        self._close(0)
+        # A context of our own: the project's may be closed, or be made for something else.
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.DEALER)
+        self.urls = urls
+        for option, value in (
+            (zmq.IMMEDIATE, 1),  # only to nodes that are there
+            (zmq.SNDHWM, HIGH_WATER),
+            (zmq.LINGER, 0),
+            (zmq.HEARTBEAT_IVL, HEARTBEAT),
+            (zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT),
+            (zmq.RECONNECT_IVL, RECONNECT),
+            (zmq.RECONNECT_IVL_MAX, RECONNECT_MAX),
+        ):
+            self.socket.setsockopt(option, value)
+        monitor = self.socket.get_monitor_socket(zmq.EVENT_CONNECT_RETRIED)
+        for url in urls:
+            self.socket.connect(url)
+        try:
+            self._send_when_connected(frames, monitor)
+        finally:
+            self.socket.disable_monitor()
+
+    def _try(self, frames: list[bytes]) -> bool:
+        assert self.socket is not None
+        try:
+            self.socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def _send_when_connected(self, frames: list[bytes], monitor: zmq.Socket[Any]) -> None:
+        """Short sleeps, so that a gevent-patched process goes on meanwhile; no longer than until every
+        connection was refused."""
+        refused, deadline = 0, time.monotonic() + FIRST_CONNECTION
+        while not self._try(frames) and refused < len(self.urls) and time.monotonic() < deadline:
+            time.sleep(0.0003)
+            while monitor.poll(0):
+                monitor.recv_multipart(zmq.NOBLOCK)
+                refused += 1
+
+    def close(self) -> None:
+        with self.lock:
+            self._close(FLUSH_AT_EXIT)
+
+    def _close(self, linger: int) -> None:
+        if self.socket is not None and self.context is not None:
+            self.socket.close(linger)
+            self.context.term()
+        self.socket = self.context = None
+
+
+_transport = Transport()
+
+# What a forked child inherited and must never touch, nor let the garbage collector touch.
+_inherited: list[Transport] = []
+
+
+def send(ids: Sequence[str], later: float | None) -> None:
+    """Tells a node of committed rows: `ids` are due now, `later` is when the earliest other one is due.
+
+    Called after COMMIT, where an error would reach a view whose work is done: so it never raises.
+    """
+    try:
+        _transport.send(ids, later)
+    except Exception as error:
+        logger.warning("no message about %d task(s): %r; the node's next sweep finds them", len(ids), error)
+
+
+def deliver_to(deliver: Deliver | None) -> None:
+    """In a node: hand the names over directly."""
+    _transport.deliver = deliver
+
+
+def _after_fork() -> None:
+    global _transport
+    _inherited.append(_transport)
+    _transport = Transport()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(lambda: _transport.close())

@@ -1,0 +1,1 @@
+"""The demo project: settings only, there is no web part."""

@@ -1,0 +1,1 @@
+"""ztaskd: the daemon. Imports django_ztask; nothing imports it."""

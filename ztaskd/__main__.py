@@ -1,0 +1,37 @@
+"""The program: parse, patch gevent in before anything else is imported, boot. Nothing happens at import."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+
+def main() -> int:
+    """The console script `ztaskd`, and `python -m ztaskd`."""
+    _take_over_path()
+    from ztaskd import cli
+
+    options = cli.parse(sys.argv[1:])
+    from gevent import monkey
+
+    monkey.patch_all()
+    from ztaskd import boot
+
+    return boot.run(options)
+
+
+def _take_over_path() -> None:
+    """The sys.path of the manage.py that started us; its variables are not for what tasks start."""
+    path = os.environ.pop("ZTASKD_SYS_PATH", None)
+    if path is not None:
+        sys.path[:] = json.loads(path)
+    pythonpath = os.environ.pop("ZTASKD_PYTHONPATH", None)
+    if pythonpath:
+        os.environ["PYTHONPATH"] = pythonpath
+    elif pythonpath is not None:
+        os.environ.pop("PYTHONPATH", None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""URLs as addresses: which are this machine's own, and who holds a busy one."""
+
+from __future__ import annotations
+
+import os
+import re
+from ipaddress import ip_address
+from pathlib import Path
+
+
+class AddressInUse(Exception):
+    """Another process has the node's address."""
+
+    def __init__(self, url: str, holder: str) -> None:
+        super().__init__(f"{url} is in use by {holder}")
+        self.url = url
+        self.holder = holder
+
+
+def is_loopback(url: str) -> bool:
+    """True when only this machine can reach a tcp URL."""
+    host = url.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def holder_of_port(url: str) -> str:
+    """The process that listens on the port of a tcp URL, as far as /proc tells us."""
+    port = int(url.rpartition(":")[2])
+    inodes = {f"socket:[{inode}]" for inode in _listening(port)}
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(link) in inodes:
+                pid = link.parts[2]
+                command = (
+                    Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
+                return f"pid {pid} ({command.strip()[:100]})"
+        except OSError:
+            continue
+    return "another program (of another user)"
+
+
+def _listening(port: int) -> set[str]:
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            columns = re.split(r"\s+", line.strip())
+            if columns[3] == "0A" and int(columns[1].rpartition(":")[2], 16) == port:
+                found.add(columns[9])
+    return found

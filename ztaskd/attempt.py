@@ -1,0 +1,76 @@
+"""An attempt at its place, read top to bottom: execute -> decide -> finish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+from gevent import Timeout
+
+from django_ztask import execute, lifecycle
+from django_ztask.conf import conf
+from django_ztask.errors import TimeLimitExceeded
+from django_ztask.execute import CurrentTask, Outcome
+from django_ztask.lifecycle import Kind, RetryPolicy
+from django_ztask.rows import Claimed, Finish
+from ztaskd import events
+
+
+class Attempts:
+    """Runs claimed tasks in the greenlet that calls `run`. `finished` gets each one's end."""
+
+    def __init__(self, finished: Callable[[Finish], None]) -> None:
+        self.finished = finished
+        self.interrupting = False
+
+    def run(self, task: Claimed) -> None:
+        started = time.time()
+        clock = time.perf_counter()
+        events.emit("task_started", task=task)
+        current = CurrentTask(task.id, task.function_name, task.attempt, task.retries_left)
+        outcome = execute.run(current, task.payload, task.mac, _limit(task))
+        if outcome.kind is Kind.INTERRUPTED and not self.interrupting:
+            outcome = replace(outcome, kind=Kind.FAILURE)  # the task raised it by itself
+        seconds = time.perf_counter() - clock
+        finish = conclude(task, outcome, started)
+        self.finished(finish)
+        events.emit("task_ended", finish=finish, seconds=seconds)
+
+
+def conclude(task: Claimed, outcome: Outcome, started: float | None) -> Finish:
+    """The end of an attempt: what its outcome means for the row."""
+    now = time.time()
+    verdict = lifecycle.decide(
+        outcome.kind,
+        retries_left=task.retries_left,
+        policy=_policy(task),
+        due=task.due,
+        now=now,
+        replayed=task.replays > 0,
+    )
+    return Finish(task, task.attempt, verdict, outcome, started, now)
+
+
+def hand_back(task: Claimed) -> Finish:
+    """The end of an attempt that never began."""
+    return conclude(task, Outcome(Kind.NOT_STARTED), None)
+
+
+def _policy(task: Claimed) -> RetryPolicy:
+    """The call's own choices, else the settings."""
+    chosen = task.policy
+    return RetryPolicy(
+        count=int(chosen.get("retry_count", conf.retry_count)),
+        after=chosen.get("retry_after", conf.retry_after),
+        backoff=chosen.get("backoff", 1.0),
+    )
+
+
+def _limit(task: Claimed) -> AbstractContextManager[Any]:
+    seconds = task.policy.get("timeout")
+    if seconds is None:
+        return nullcontext()
+    return Timeout(seconds, TimeLimitExceeded(f"the task ran longer than its timeout of {seconds:g} s"))

@@ -1,0 +1,109 @@
+"""The one argument parser, for `ztaskd`, `python -m ztaskd` and `manage.py ztaskd`, and the exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Why the process ended."""
+
+    CLEAN = 0
+    CRASH = 1  # also: stopped at once by a second signal; what ran is recovered at the next start
+    USAGE = 2
+    ADDRESS_IN_USE = 3
+    PIDFILE = 4
+    DATABASE = 5
+
+
+# The numbers of the logging module, which must not be imported before gevent is patched in.
+LEVELS = {"CRITICAL": 50, "ERROR": 40, "WARNING": 30, "INFO": 20, "DEBUG": 10, "NOTSET": 0}
+
+EPILOG = """\
+exit codes: 0 stopped cleanly, 1 crash (or stopped at once by a second signal), 2 usage or settings,
+3 address or node name in use, 4 pidfile, 5 database unreachable or not migrated
+
+examples:
+  ztaskd --noreload -l INFO -f /var/log/ztaskd.log     in production, under a supervisor
+  ztaskd --noreload --replayfailed                     run the failed tasks again, oldest call first
+  ztaskd --check                                       are settings, database and task modules fine?
+
+Signals: TERM or INT finishes what runs (up to --grace seconds), a second one stops at once.
+"""
+
+
+def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Executes the background tasks of a Django project.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--noreload", action="store_true", help="do not reload when code changes (for production)")
+    add(
+        "-l",
+        "--loglevel",
+        type=_level,
+        default=LEVELS["INFO"],
+        metavar="LEVEL",
+        help=f"{', '.join(LEVELS)} (default INFO)",
+    )
+    add("-f", "--logfile", metavar="FILE", help="log to FILE, and what tasks print too (default: stdout)")
+    add(
+        "--replayfailed",
+        action="store_true",
+        help="queue all failed tasks again, in the order of their calls",
+    )
+    add("-c", "--concurrency", type=_positive, metavar="N", help="slots (default ZTASKD_CONCURRENCY, 100)")
+    add("--grace", type=_seconds, metavar="SECONDS", help="how long a stop waits (default ZTASKD_GRACE, 30)")
+    add("--pidfile", metavar="FILE", help="write the process id to FILE")
+    add(
+        "--settings",
+        metavar="MODULE",
+        help="the settings module (default: DJANGO_SETTINGS_MODULE, or what ./manage.py says)",
+    )
+    add("--pythonpath", metavar="DIR", help="a folder to import from")
+    add("--check", action="store_true", help="check settings, database and task modules, and exit")
+    add("--version", action=_Version, nargs=0, help="print the version and exit")
+    return parser
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Exits 2 for wrong usage, 0 after --help and --version."""
+    return build_parser(os.environ.pop("ZTASKD_PROGRAM", "ztaskd")).parse_args(arguments)
+
+
+class _Version(argparse.Action):
+    """Imports django_ztask (and with it Django) only when asked: gevent is not patched in yet."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: object) -> None:
+        from django_ztask import __version__
+
+        print(f"ztaskd {__version__}")
+        parser.exit()
+
+
+def _level(text: str) -> int:
+    if text.upper() not in LEVELS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(LEVELS)}")
+    return LEVELS[text.upper()]
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
+    return seconds

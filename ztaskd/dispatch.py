@@ -1,0 +1,141 @@
+"""Which rows this node takes next, and when: names and the clock come in, claims go out.
+
+Memory holds what runs and little more. With a backlog a message only says "look", and rows are taken in
+their order: priority, due time, call.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from gevent.event import Event
+
+from django_ztask.lifecycle import Event as What
+from django_ztask.lifecycle import Kind
+from django_ztask.rows import Claimed, Finish
+from ztaskd import events
+from ztaskd.attempt import Attempts, hand_back
+from ztaskd.committer import Answer, Committer
+from ztaskd.schedule import Alarm, Pace
+from ztaskd.slots import Slots
+
+
+class Dispatcher:
+    """Owns the slots, and asks the committer for as much as they can take."""
+
+    def __init__(self, committer: Committer, concurrency: int) -> None:
+        self.committer = committer
+        self.attempts = Attempts(self.finished)
+        self.slots = Slots(concurrency, self.attempts.run)
+        self.alarm = Alarm()
+        self.pace = Pace()
+        self.unknown: frozenset[str] = frozenset()
+        self.draining = False
+        self.drained = Event()
+        self._held = 0  # claimed and not finished
+        self._asked = 0  # named to the committer, not answered
+        self._looking = 0
+        self._backlog = False
+        self._again = False  # more was heard of while a look was under way: it may have missed it
+        self._earlier = Event()
+
+    # -- what comes in ------------------------------------------------------------------------------
+
+    def named(self, ids: Sequence[str], later: float | None) -> None:
+        """A message: these rows are due now, and another at `later`."""
+        if self.alarm.arm(later):
+            self._earlier.set()
+        if self.draining:
+            return
+        if not self._backlog and ids:
+            room = max(0, self.room())
+            taken = ids[:room]
+            if taken:
+                self._asked += len(taken)
+                self.committer.claim(taken)
+            self._backlog = len(taken) < len(ids)
+        elif later is None or ids:
+            self._backlog = True
+        self._again = self._again or self._backlog
+        self.look()
+
+    def answered(self, answer: Answer) -> None:
+        """What one transaction of the committer brought."""
+        self._asked -= answer.named
+        if answer.looked:
+            self._looking = 0
+            self._backlog = answer.more or self._again
+            if self.alarm.arm(answer.next_due):
+                self._earlier.set()
+        for task in answer.claimed:
+            self._held += 1
+            if self.draining:
+                self.finished(hand_back(task))
+            else:
+                self.slots.put(task)
+        for finish in answer.fenced:
+            events.emit("task_fenced", task=finish.task)
+        self.look()
+
+    def finished(self, finish: Finish) -> None:
+        """An attempt is over: its end is on its way into the journal."""
+        self._held -= 1
+        self.pace.finished(time.monotonic())
+        self.committer.finish(finish)
+        if finish.verdict.event is What.RETRY and self.alarm.arm(finish.verdict.due):
+            self._earlier.set()
+        if finish.outcome.kind is Kind.UNKNOWN:
+            self.unknown |= {finish.task.function_name}
+        if self.draining and self._held == 0:
+            self.drained.set()
+        self.look()
+
+    # -- what goes out ------------------------------------------------------------------------------
+
+    def room(self) -> int:
+        """How many more rows may be claimed."""
+        ahead = self.pace.ahead(time.monotonic())
+        return self.slots.size + ahead - self._held - self._asked - self._looking
+
+    def look(self, anyway: bool = False) -> None:
+        """Asks for due rows, when some may be waiting (or `anyway`) and slots can take them."""
+        if self.draining or self._looking or not (self._backlog or anyway):
+            return
+        room = self.room()
+        if room <= 0:
+            self._backlog = True
+            return
+        self._looking, self._again = room, False
+        self.committer.look(room, self.unknown)
+
+    def watch_clock(self) -> None:
+        """A service greenlet: looks when a row is due, and once a second whatever happens."""
+        while True:
+            self._earlier.clear()
+            if self.alarm.ring(time.time()):
+                self.look(anyway=True)
+            self._earlier.wait(self.alarm.wait(time.time()))
+
+    # -- the end ------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Takes no more; hands back what has not started. `drained` is set when nothing runs."""
+        self.draining = True
+        for task in self.slots.take_back():
+            self.finished(hand_back(task))
+        if self._held == 0:
+            self.drained.set()
+
+    def running(self) -> list[Claimed]:
+        return list(self.slots.running.values())
+
+    def interrupt(self) -> None:
+        self.attempts.interrupting = True
+        self.slots.interrupt()
+
+    def give_up(self) -> None:
+        """Hands back what swallowed its interruption: whatever it still returns will be fenced."""
+        for task in self.running():
+            events.emit("task_swallowed_interrupt", task=task)
+            self.committer.finish(hand_back(task))

@@ -1,0 +1,105 @@
+"""The node's one socket: frames -> verified names -> dispatcher. Nothing a peer sends raises out of here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gevent
+import zmq.green as zmq
+
+from django_ztask.conf import keys
+from django_ztask.errors import MacError, MessageError
+from django_ztask.message import MAX_BODY, decode
+from ztaskd import events
+from ztaskd.addresses import AddressInUse, holder_of_port, is_loopback
+from ztaskd.locks import LockFile
+
+# Messages read before the hub turns: a drain "until nothing is left" never ends under load.
+BURST = 100
+
+HANDSHAKE = 5000  # milliseconds a peer may take for its handshake
+HIGH_WATER = 1000  # messages waiting unread, per peer
+
+
+class Intake:
+    """A ROUTER on `url`. Raises AddressInUse when somebody else has it."""
+
+    def __init__(self, url: str, named: Callable[[Sequence[str], float | None], None]) -> None:
+        self.url = url
+        self.named = named
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._lock: LockFile | None = None
+        for option, value in (
+            (zmq.LINGER, 0),
+            (zmq.RCVHWM, HIGH_WATER),
+            (zmq.MAXMSGSIZE, MAX_BODY),
+            (zmq.HANDSHAKE_IVL, HANDSHAKE),
+            (zmq.HEARTBEAT_IVL, 5000),
+            (zmq.HEARTBEAT_TIMEOUT, 15000),
+            (zmq.IPV6, int("[" in url)),
+        ):
+            self._socket.setsockopt(option, value)
+
+    def bind(self) -> None:
+        if self.url.startswith("ipc://"):
+            self._bind_ipc(Path(self.url[len("ipc://") :]))
+        elif not is_loopback(self.url):
+            raise ValueError(
+                f"ZTASKD_URL: {self.url} can be reached from other machines, and this version cannot encrypt: "
+                "bind to 127.0.0.1, or use ipc:///path"
+            )
+        else:
+            try:
+                # (libzmq binds to addresses, not to names)
+                self._socket.bind(self.url.replace("//localhost:", "//127.0.0.1:"))
+            except zmq.ZMQError as error:
+                if error.errno == zmq.EADDRINUSE:
+                    raise AddressInUse(self.url, holder_of_port(self.url)) from None
+                raise ValueError(f"ZTASKD_URL: cannot bind {self.url}: {error}") from None
+
+    def _bind_ipc(self, path: Path) -> None:
+        """A second process could bind the same path and take all messages: the lock is asked first."""
+        old = os.umask(0o077)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = LockFile(Path(f"{path}.lock"))
+            if not self._lock.acquire(f"pid {os.getpid()}"):
+                raise AddressInUse(self.url, self._lock.holder())
+            self._socket.bind(self.url)
+        except (OSError, zmq.ZMQError) as error:
+            raise ValueError(f"ZTASKD_URL: cannot bind {self.url}: {error}") from None
+        finally:
+            os.umask(old)
+
+    def serve(self) -> None:
+        """A service greenlet. Waits in a blocking recv: zmq's descriptor is edge-triggered, and a poll on
+        it stalls for a second now and then."""
+        while True:
+            self._read(self._socket.recv_multipart())
+            for _ in range(BURST):
+                try:
+                    frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                except zmq.Again:
+                    break
+                self._read(frames)
+            else:
+                gevent.sleep(0)
+
+    def _read(self, frames: list[Any]) -> None:
+        try:
+            message = decode(frames[1:], keys("message"))
+        except (MacError, MessageError) as error:
+            events.emit("message_refused", error=error)
+            return
+        self.named(message.ids, message.later)
+
+    def close(self) -> None:
+        """Twice, or before bind, is fine."""
+        self._socket.close(0)
+        self._context.term()
+        if self._lock is not None:
+            self._lock.release()

@@ -1,0 +1,242 @@
+"""The log: where lines go, and what each event's line says. The only place that words log lines."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from logging.handlers import WatchedFileHandler
+from typing import Any
+
+from django_ztask.lifecycle import Event, Kind
+from django_ztask.rows import Claimed, Finish
+from ztaskd import events
+
+FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
+
+# Seconds between two lines about the same trouble.
+QUIET = 1.0
+
+logger = logging.getLogger("ztaskd")
+
+
+class Output(io.TextIOBase):
+    """sys.stdout and sys.stderr of the daemon: unbuffered, and a full disk or a closed pipe costs the
+    text, never the task that printed it."""
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def write(self, text: str) -> int:
+        data = text.encode("utf-8", "backslashreplace")
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError:
+            pass
+        return len(text)
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def isatty(self) -> bool:
+        return os.isatty(self._fd)
+
+
+class LogFile(WatchedFileHandler):
+    """The -f file: opened anew when it was rotated away; stdout and stderr follow it. What cannot be
+    written is counted and said when there is room again."""
+
+    def __init__(self, path: str) -> None:
+        self.dropped = 0
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        self._redirect()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except Exception:
+            self.handleError(record)
+
+    def reopenIfNeeded(self) -> None:
+        before = self.stream
+        super().reopenIfNeeded()
+        if self.stream is not before:
+            self._redirect()
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        self.dropped += 1
+
+    def _redirect(self) -> None:
+        if self.stream is not None:
+            os.dup2(self.stream.fileno(), 1)
+            os.dup2(self.stream.fileno(), 2)
+
+
+class Console(logging.StreamHandler[Any]):
+    """Standard output, where a reader that is gone costs lines, never work."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+
+def open_standard_descriptors() -> None:
+    """rc.local may close 0, 1 and 2: then the next socket would become our standard output."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def open_log(path: str | None) -> logging.Handler:
+    """The handler for -f PATH, or for standard output. Raises OSError when PATH cannot be written."""
+    handler = LogFile(path) if path else Console(Output(1))
+    sys.stdout, sys.stderr = Output(1), Output(2)
+    handler.setFormatter(logging.Formatter(FORMAT))
+    return handler
+
+
+def configure(handler: logging.Handler, level: int) -> None:
+    """After django.setup(): our lines go to `handler`, and those of the project's loggers too, unless its
+    LOGGING has given the root logger handlers of its own."""
+    logger.handlers = [handler]
+    logger.setLevel(level or 1)
+    logger.propagate = False
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(handler)
+        root.setLevel(level or 1)
+    events.subscribe(write)
+
+
+def write(event: str, fields: dict[str, Any]) -> None:
+    """The subscriber."""
+    line = _LINES.get(event)
+    if line is not None:
+        line(**fields)
+
+
+def _name(task: Claimed) -> str:
+    return f"task {task.id} {task.function_name}"
+
+
+def _started(task: Claimed) -> None:
+    if logger.isEnabledFor(logging.DEBUG):
+        payload = task.payload
+        given = f"{payload.args} {payload.kwargs}" if payload.codec == "json" else f"a {payload.codec}"
+        logger.debug("%s starts (attempt %d) with %s", _name(task), task.attempt, given)
+
+
+def _ended(finish: Finish, seconds: float) -> None:
+    task, outcome, verdict = finish.task, finish.outcome, finish.verdict
+    if outcome.kind is Kind.SUCCESS:
+        logger.info("%s succeeded in %.3f s (attempt %d)", _name(task), seconds, task.attempt)
+    elif outcome.kind is Kind.INTERRUPTED:
+        logger.warning(
+            "%s was interrupted after %.3f s (attempt %d): handed back at no cost, it runs again at the next start",
+            _name(task),
+            seconds,
+            task.attempt,
+        )
+    elif verdict.event is Event.HAND_BACK:
+        logger.warning(
+            "%s is unknown here: %s. It waits for a node that knows it, and is FAILED an hour after its due time",
+            _name(task),
+            outcome.exception,
+        )
+    else:
+        _failed(finish, seconds)
+
+
+def _failed(finish: Finish, seconds: float) -> None:
+    task, outcome, verdict = finish.task, finish.outcome, finish.verdict
+    what = f"{_name(task)} failed in {seconds:.3f} s (attempt {task.attempt}): {outcome.exception}"
+    if verdict.event is Event.RETRY:
+        pause = max(0.0, verdict.due - finish.finished)
+        logger.warning(
+            "%s%s; will be retried in %g s (%d left)",
+            what,
+            _place(outcome.traceback),
+            round(pause, 3),
+            verdict.retries_left + 1,
+        )
+        return
+    why = "no retries left" if outcome.kind is Kind.FAILURE else "it is not to be run"
+    detail = f"\n{outcome.traceback.rstrip()}" if outcome.traceback else ""
+    logger.error("%s; %s: FAILED. Run it again with `ztaskd --replayfailed`%s", what, why, detail)
+
+
+def _place(traceback: str | None) -> str:
+    """Where it was raised: ` at shop/tasks.py:12`."""
+    frames = re.findall(r'^  File "(.+)", line (\d+)', traceback or "", re.MULTILINE)
+    return f" at {frames[-1][0]}:{frames[-1][1]}" if frames else ""
+
+
+def _service_died(name: str, error: BaseException, mended: bool) -> None:
+    what = "starting it again" if mended else "the node stops; what it runs is recovered at its next start"
+    logger.error("service %s died: %r; %s", name, error, what, exc_info=error)
+
+
+def _fenced(task: Claimed) -> None:
+    logger.warning("%s was taken from this node or deleted while it ran: its outcome is dropped", _name(task))
+
+
+class _Quiet:
+    """One line in QUIET seconds; says how many it left out."""
+
+    def __init__(self, level: int, text: str) -> None:
+        self.level = level
+        self.text = text
+        self.next = 0.0
+        self.left_out = 0
+
+    def __call__(self, error: BaseException) -> None:
+        now = time.monotonic()
+        if now < self.next:
+            self.left_out += 1
+            return
+        more = f" ({self.left_out} more like it)" if self.left_out else ""
+        logger.log(self.level, "%s%s", self.text % error, more)
+        self.next, self.left_out = now + QUIET, 0
+
+
+def _line(level: int, text: str) -> Callable[..., None]:
+    return lambda **fields: logger.log(level, text.format(**fields))
+
+
+_LINES: dict[str, Callable[..., None]] = {
+    "task_started": _started,
+    "task_ended": _ended,
+    "task_fenced": _fenced,
+    "task_failed_unknown": _line(
+        logging.ERROR, "task {id} {function} FAILED: no node knows this task function"
+    ),
+    "task_swallowed_interrupt": lambda task: logger.error(
+        "%s goes on although it was interrupted: handed back, it runs again at the next start", _name(task)
+    ),
+    "service_died": _service_died,
+    "message_refused": _Quiet(logging.WARNING, "refused a message: %s"),
+    "row_refused": _Quiet(logging.ERROR, "the journal refused a row: %s"),
+    "journal_unavailable": _Quiet(
+        logging.ERROR, "degraded: the journal cannot be written (%s); nothing is lost, trying again"
+    ),
+    "journal_back": _line(logging.INFO, "the journal works again"),
+    "node_ready": _line(
+        logging.INFO,
+        "ztaskd {version} ready in {seconds:.2f} s: node {name}, pid {pid}, {url}, {concurrency} slots, "
+        "journal {journal}",
+    ),
+    "note": _line(logging.INFO, "{text}"),
+    "warning": _line(logging.WARNING, "{text}"),
+}

@@ -1,0 +1,206 @@
+"""The node: start, serve, drain, stop. Owns the service greenlets and the signal flags."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gevent
+from django.db import DatabaseError
+from gevent import monkey
+from gevent.event import Event
+
+from django_ztask import __version__, journal, transport
+from django_ztask.conf import conf
+from django_ztask.lifecycle import UNKNOWN_GRACE
+from ztaskd import events, slots
+from ztaskd.cli import Exit
+from ztaskd.committer import Committer
+from ztaskd.dispatch import Dispatcher
+from ztaskd.intake import Intake
+from ztaskd.lease import Lease
+from ztaskd.recover import recover_dead
+from ztaskd.services import Services, every
+from ztaskd.storage import Storage
+
+# Seconds between two rounds of housekeeping: lost claims, dead nodes, functions nobody knows.
+HOUSEKEEPING = 10.0
+
+# Seconds that an interrupted task has for its own cleaning up.
+INTERRUPTED = 2.0
+
+# Seconds in which the last outcomes must be written; what is not stays claimed, and is recovered.
+FLUSH = 5.0
+
+# One stop request often arrives twice at once: from a terminal or a `timeout` to the process group, and
+# from a parent that passes it on. A second one within these seconds is the first.
+SAME_REQUEST = 0.1
+
+thread_id = monkey.get_original("_thread", "get_ident")
+
+
+class Node:
+    """One running ztaskd."""
+
+    def __init__(self, lease: Lease, *, folder: Path, concurrency: int, grace: float) -> None:
+        self.lease = lease
+        self.folder = folder
+        self.grace = grace
+        self.committer = Committer(Storage(conf.database), lease.boot, self._answered)
+        self.dispatcher = Dispatcher(self.committer, concurrency)
+        self.intake = Intake(lease.url, self.dispatcher.named)
+        self.services = Services(self._lost)
+        self.signals = 0
+        self._last_signal = float("-inf")
+        self.code = Exit.CLEAN
+        self._hub_thread = thread_id()
+        self._loop = gevent.get_hub().loop
+        self._stop = Event()
+        self._signalled = self._loop.async_()
+        slots.prepare_connections(self._hub_thread, thread_id)
+        transport.deliver_to(self._deliver)
+
+    def bind(self) -> None:
+        """Takes the address. Raises AddressInUse or ValueError."""
+        self.intake.bind()
+
+    def run(self, replay: bool, began: float) -> Exit:
+        """Serves until a signal or a service that cannot be mended ends it. Returns the exit code."""
+        self._watch_signals()
+        self.committer.start()
+        self.services.start("committer", self.committer.serve, mend=False)
+        self._take_stock(replay)
+        self.services.start("intake", self.intake.serve)
+        self.services.start("clock", self.dispatcher.watch_clock)
+        self.services.start("lease", every(self.lease.seconds / 3, self._renew))
+        self.services.start("housekeeping", every(HOUSEKEEPING, self._keep_house))
+        self._say_ready(began)
+        self._stop.wait()
+        self._drain()
+        return self.code
+
+    # -- starting -----------------------------------------------------------------------------------
+
+    def _take_stock(self, replay: bool) -> None:
+        self.committer.call(self.lease.register)
+        self._recover()
+        if replay:
+            count = self.committer.call(
+                functools.partial(journal.replay_failed, now=time.time(), retry_count=conf.retry_count)
+            )
+            events.emit(
+                "note", text=f"--replayfailed: {count} failed task(s) queued again, oldest call first"
+            )
+
+    def _say_ready(self, began: float) -> None:
+        events.emit(
+            "node_ready",
+            version=__version__,
+            seconds=time.perf_counter() - began,
+            name=self.lease.name,
+            pid=os.getpid(),
+            url=self.lease.url,
+            concurrency=self.dispatcher.slots.size,
+            journal=conf.database,
+        )
+
+    # -- serving ------------------------------------------------------------------------------------
+
+    def _answered(self, answer: Any) -> None:
+        self.dispatcher.answered(answer)
+
+    def _deliver(self, ids: Sequence[str], later: float | None) -> None:
+        """What tasks (and their threads) enqueue in here goes to the dispatcher directly."""
+        if thread_id() == self._hub_thread:
+            self.dispatcher.named(ids, later)
+        else:
+            self._loop.run_callback_threadsafe(self.dispatcher.named, ids, later)
+
+    def _renew(self) -> None:
+        self.committer.call(self.lease.renew)
+
+    def _keep_house(self) -> None:
+        lost = self.committer.reconcile()
+        if lost:
+            events.emit("warning", text=f"{len(lost)} claimed task(s) that nobody ran are queued again")
+        self._recover()
+        if self.dispatcher.unknown:
+            now = time.time()
+            failed = self.committer.call(
+                functools.partial(
+                    journal.fail_unknown,
+                    now=now,
+                    before=now - UNKNOWN_GRACE,
+                    unknown=self.dispatcher.unknown,
+                )
+            )
+            for task_id, function in failed:
+                events.emit("task_failed_unknown", id=task_id, function=function)
+
+    def _recover(self) -> None:
+        recovered = self.committer.call(
+            functools.partial(recover_dead, folder=self.folder, own_boot=self.lease.boot)
+        )
+        if recovered:
+            text = f"recovered {len(recovered)} task(s) of a node that is gone: they run again"
+            events.emit("note", text=text)
+            self.dispatcher.look(anyway=True)
+
+    def _lost(self, name: str, error: BaseException) -> None:
+        self.code = Exit.CRASH
+        self._stop.set()
+
+    # -- stopping -----------------------------------------------------------------------------------
+
+    def _watch_signals(self) -> None:
+        self._signalled.start(self._on_signal)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._flag)
+
+    def _flag(self, number: int, frame: object) -> None:
+        """The handler may run inside any task: it only counts, and wakes the hub."""
+        now = time.monotonic()
+        if now > self._last_signal + SAME_REQUEST:
+            self.signals += 1
+        self._last_signal = now
+        self._signalled.send()
+
+    def _on_signal(self) -> None:
+        if self.signals > 1:
+            events.emit(
+                "warning", text="second signal: stopped at once; what ran is recovered at the next start"
+            )
+            self.intake.close()
+            os._exit(Exit.CRASH)
+        self._stop.set()
+
+    def _drain(self) -> None:
+        """Takes no more, waits for what runs, interrupts what is left, writes everything down."""
+        self.services.end("intake")
+        self.intake.close()
+        self.dispatcher.drain()
+        running = self.dispatcher.running()
+        if running:
+            text = f"stopping: {len(running)} task(s) run, waiting up to {self.grace:g} s (a second signal stops at once)"
+            events.emit("note", text=text)
+        grace = self.grace if self.code is Exit.CLEAN else 0
+        if not self.dispatcher.drained.wait(grace):
+            self.dispatcher.interrupt()
+            if not self.dispatcher.drained.wait(INTERRUPTED):
+                self.dispatcher.give_up()
+        try:
+            self.committer.call(self.lease.remove, timeout=FLUSH)
+        except (gevent.Timeout, DatabaseError):
+            pass  # the journal cannot be written: our locks are free soon, which says the same
+        self.services.stop()
+        if self.committer.stop(FLUSH):
+            events.emit("note", text="stopped" if self.code is Exit.CLEAN else "stopped after an error")
+        else:
+            events.emit(
+                "warning", text="stopped; outcomes that could not be written are recovered at the next start"
+            )

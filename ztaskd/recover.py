@@ -1,0 +1,45 @@
+"""What dead nodes held goes back to the queue: found by who is not alive, never by elapsed time."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from django_ztask import journal
+from ztaskd import lease
+from ztaskd.locks import is_held
+
+
+def boot_lock(folder: Path, boot: str) -> Path:
+    """The lock file that a boot holds until its process is gone."""
+    return folder / f"boot-{boot}.lock"
+
+
+def recover_dead(connection: Any, folder: Path, own_boot: str) -> list[str]:
+    """Queues again, at no cost, what boots that are gone had claimed. Returns the ids."""
+    recovered = []
+    for boot in _known_boots(connection) | journal.holders(connection):
+        if boot == own_boot or _is_alive(connection, folder, boot):
+            continue
+        recovered += journal.recover(connection, boot)
+        lease.remove(connection, boot)
+        boot_lock(folder, boot).unlink(missing_ok=True)
+    return recovered
+
+
+def _known_boots(connection: Any) -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT boot FROM django_ztask_node")
+        return {row[0] for row in cursor.fetchall()}
+
+
+def _is_alive(connection: Any, folder: Path, boot: str) -> bool:
+    """On this host the boot's lock decides; of another host's process only its lease can tell."""
+    if is_held(boot_lock(folder, boot)):
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT host, lease FROM django_ztask_node WHERE boot = %s", [boot])
+        row = cursor.fetchone()
+    return row is not None and row[0] != socket.gethostname() and row[1] > time.time()

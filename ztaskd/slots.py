@@ -1,0 +1,119 @@
+"""The greenlet pool, and what makes Django's connections fit for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from django.db import OperationalError, connections
+from django.db.backends.signals import connection_created
+from gevent.queue import Queue
+
+from django_ztask.errors import TaskInterrupted
+from django_ztask.rows import Claimed
+from ztaskd.storage import is_locked
+
+# Seconds of work after which a slot lets the hub turn, however short its tasks are.
+BREATH = 0.002
+
+# Seconds between two attempts of a slot to get SQLite's lock: the shortest and the longest pause.
+LOCK_POLL, LOCK_POLL_MAX = 0.001, 0.02
+
+
+class Slots:
+    """Up to `size` greenlets that live as long as the node, each running one task at a time."""
+
+    def __init__(self, size: int, run: Callable[[Claimed], None]) -> None:
+        self.size = size
+        self.run = run
+        self.running: dict[Any, Claimed] = {}
+        self._greenlets: list[Any] = []
+        self._waiting: Queue[Claimed] = Queue()
+        self._idle = 0
+        self._breathed = 0.0
+
+    def put(self, task: Claimed) -> None:
+        """To the first free slot; slots are made when they are first needed."""
+        self._waiting.put(task)
+        if self._waiting.qsize() > self._idle and len(self._greenlets) < self.size:
+            self._greenlets.append(gevent.spawn(self._live))
+            self._idle += 1
+
+    def take_back(self) -> list[Claimed]:
+        """What no slot has started."""
+        taken = []
+        while not self._waiting.empty():
+            taken.append(self._waiting.get_nowait())
+        return taken
+
+    def interrupt(self) -> None:
+        """Raises TaskInterrupted in every running task."""
+        for greenlet in list(self.running):
+            greenlet.kill(TaskInterrupted("the node stops"), block=False)
+
+    def _live(self) -> None:
+        while True:
+            task = self._waiting.get()
+            self._idle -= 1
+            greenlet = gevent.getcurrent()
+            self.running[greenlet] = task
+            try:
+                self.run(task)
+            finally:
+                del self.running[greenlet]
+                self._idle += 1
+            clean_connections()
+            self._breathe()
+
+    def _breathe(self) -> None:
+        now = time.monotonic()
+        if now - self._breathed > BREATH:
+            gevent.sleep(0)
+            self._breathed = time.monotonic()
+
+
+def clean_connections() -> None:
+    """Leaves this greenlet's connections as Django leaves them after a request: no transaction of one task
+    reaches the next, and CONN_MAX_AGE is kept."""
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block or not connection.get_autocommit():
+            _discard(connection)
+        else:
+            connection.close_if_unusable_or_obsolete()
+
+
+def _discard(connection: Any) -> None:
+    """A task left a transaction open: the connection goes, and with it what was not committed."""
+    alias = connection.alias
+    if connection.connection is not None:
+        connection.connection.close()
+    del connections[alias]
+
+
+def prepare_connections(hub_thread: int, thread: Callable[[], int]) -> None:
+    """From now on, a connection opened by a greenlet waits for SQLite's lock without stopping the hub."""
+
+    def prepare(connection: Any, **kwargs: Any) -> None:
+        if connection.vendor == "sqlite" and thread() == hub_thread:
+            connection.transaction_mode = "IMMEDIATE"
+            connection.connection.execute("PRAGMA busy_timeout = 0")
+            if _wait_for_lock not in connection.execute_wrappers:
+                connection.execute_wrappers.append(_wait_for_lock)
+
+    connection_created.connect(prepare, weak=False, dispatch_uid="ztaskd.slots")
+
+
+def _wait_for_lock(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
+    """An execute wrapper: tries again for as long as the project's own `timeout` option says."""
+    patience = context["connection"].settings_dict["OPTIONS"].get("timeout", 5.0)
+    deadline, pause = time.monotonic() + patience, LOCK_POLL
+    while True:
+        try:
+            return execute(sql, params, many, context)
+        except OperationalError as error:
+            if not is_locked(error) or time.monotonic() >= deadline:
+                raise
+        gevent.sleep(pause)
+        pause = min(2 * pause, LOCK_POLL_MAX)
