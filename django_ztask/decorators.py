@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import math
@@ -14,8 +15,8 @@ from django_ztask.errors import NotImportable
 from django_ztask.handle import TaskHandle
 
 P = ParamSpec("P")
-Call = tuple[tuple[Any, ...], dict[str, Any]]
 R = TypeVar("R")
+Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,8 @@ class TaskFunction(Generic[P, R]):
     def using(self, **options: Any) -> TaskFunction[P, R]:
         """This task function with other options, for the calls made through what is returned."""
         check_options(options)
-        other: TaskFunction[P, R] = TaskFunction.__new__(TaskFunction)
-        other.__dict__.update(self.__dict__, options=replace(self.options, **options))
+        other = copy.copy(self)
+        other.options = replace(self.options, **options)
         return other
 
     def _enqueue(self, calls: list[Call], after: float = 0.0) -> Any:
@@ -184,9 +185,10 @@ def task(function: Any = None, /, *, name: str | None = None, **options: Any) ->
     chosen = Options(**options)
 
     def decorate(function: Callable[P, R]) -> TaskFunction[P, R]:
-        if not inspect.isfunction(function):
+        given: Any = function
+        if not inspect.isfunction(given):
             raise TypeError(f"@task() decorates a plain function, not {function!r}")
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        if inspect.iscoroutinefunction(given) or inspect.isasyncgenfunction(given):
             raise TypeError(
                 f"{function.__qualname__} is an async function: ztaskd does not run those yet. Make it a "
                 "plain function (in a slot, waiting does not block other tasks)."

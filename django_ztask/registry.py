@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from django_ztask.errors import NotImportable, UnknownTask
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from django_ztask.decorators import TaskFunction
 
+_importing = threading.RLock()
 _functions: dict[str, TaskFunction[..., Any]] = {}
 
 
@@ -40,6 +42,12 @@ def find(name: str) -> TaskFunction[..., Any]:
     function = _functions.get(name)
     if function is not None:
         return function
+    # One at a time: a greenlet that looked at a half imported module would find no task function in it.
+    with _importing:
+        return _import(name)
+
+
+def _import(name: str) -> TaskFunction[..., Any]:
     module = name.rpartition(".")[0]
     while module:
         try:

@@ -17,6 +17,10 @@ class AddressInUse(Exception):
         self.holder = holder
 
 
+class BadAddress(Exception):
+    """An address that cannot be, or must not be, bound."""
+
+
 def is_loopback(url: str) -> bool:
     """True when only this machine can reach a tcp URL."""
     host = url.removeprefix("tcp://").rpartition(":")[0].strip("[]")

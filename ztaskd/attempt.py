@@ -31,7 +31,11 @@ class Attempts:
         clock = time.perf_counter()
         events.emit("task_started", task=task)
         current = CurrentTask(task.id, task.function_name, task.attempt, task.retries_left)
-        outcome = execute.run(current, task.payload, task.mac, _limit(task))
+        try:
+            outcome = execute.run(current, task.payload, task.mac, _limit(task))
+        except Exception as error:  # a fault of ours: the row says so, and the slot goes on
+            text = f"ztaskd itself failed: {execute.describe(error)}"
+            outcome = Outcome(Kind.REFUSED, exception=text, traceback=execute.format_traceback(error))
         if outcome.kind is Kind.INTERRUPTED and not self.interrupting:
             outcome = replace(outcome, kind=Kind.FAILURE)  # the task raised it by itself
         seconds = time.perf_counter() - clock

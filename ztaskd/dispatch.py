@@ -7,7 +7,8 @@ their order: priority, due time, call.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from gevent.event import Event
 
@@ -24,10 +25,10 @@ from ztaskd.slots import Slots
 class Dispatcher:
     """Owns the slots, and asks the committer for as much as they can take."""
 
-    def __init__(self, committer: Committer, concurrency: int) -> None:
+    def __init__(self, committer: Committer, concurrency: int, died: Callable[[Any], None]) -> None:
         self.committer = committer
         self.attempts = Attempts(self.finished)
-        self.slots = Slots(concurrency, self.attempts.run)
+        self.slots = Slots(concurrency, self.attempts.run, died)
         self.alarm = Alarm()
         self.pace = Pace()
         self.unknown: frozenset[str] = frozenset()
@@ -100,6 +101,8 @@ class Dispatcher:
 
     def look(self, anyway: bool = False) -> None:
         """Asks for due rows, when some may be waiting (or `anyway`) and slots can take them."""
+        if self._looking:
+            self._again = self._again or anyway
         if self.draining or self._looking or not (self._backlog or anyway):
             return
         room = self.room()

@@ -14,7 +14,7 @@ from django_ztask.conf import keys
 from django_ztask.errors import MacError, MessageError
 from django_ztask.message import MAX_BODY, decode
 from ztaskd import events
-from ztaskd.addresses import AddressInUse, holder_of_port, is_loopback
+from ztaskd.addresses import AddressInUse, BadAddress, holder_of_port, is_loopback
 from ztaskd.locks import LockFile
 
 # Messages read before the hub turns: a drain "until nothing is left" never ends under load.
@@ -48,7 +48,7 @@ class Intake:
         if self.url.startswith("ipc://"):
             self._bind_ipc(Path(self.url[len("ipc://") :]))
         elif not is_loopback(self.url):
-            raise ValueError(
+            raise BadAddress(
                 f"ZTASKD_URL: {self.url} can be reached from other machines, and this version cannot encrypt: "
                 "bind to 127.0.0.1, or use ipc:///path"
             )
@@ -59,7 +59,7 @@ class Intake:
             except zmq.ZMQError as error:
                 if error.errno == zmq.EADDRINUSE:
                     raise AddressInUse(self.url, holder_of_port(self.url)) from None
-                raise ValueError(f"ZTASKD_URL: cannot bind {self.url}: {error}") from None
+                raise BadAddress(f"ZTASKD_URL: cannot bind {self.url}: {error}") from None
 
     def _bind_ipc(self, path: Path) -> None:
         """A second process could bind the same path and take all messages: the lock is asked first."""
@@ -71,7 +71,7 @@ class Intake:
                 raise AddressInUse(self.url, self._lock.holder())
             self._socket.bind(self.url)
         except (OSError, zmq.ZMQError) as error:
-            raise ValueError(f"ZTASKD_URL: cannot bind {self.url}: {error}") from None
+            raise BadAddress(f"ZTASKD_URL: cannot bind {self.url}: {error}") from None
         finally:
             os.umask(old)
 

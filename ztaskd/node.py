@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ class Node:
         self.folder = folder
         self.grace = grace
         self.committer = Committer(Storage(conf.database), lease.boot, self._answered)
-        self.dispatcher = Dispatcher(self.committer, concurrency)
+        self.dispatcher = Dispatcher(
+            self.committer, concurrency, lambda dead: self._lost("slot", dead.exception)
+        )
         self.intake = Intake(lease.url, self.dispatcher.named)
         self.services = Services(self._lost)
         self.signals = 0
@@ -66,7 +69,7 @@ class Node:
         transport.deliver_to(self._deliver)
 
     def bind(self) -> None:
-        """Takes the address. Raises AddressInUse or ValueError."""
+        """Takes the address. Raises AddressInUse or BadAddress."""
         self.intake.bind()
 
     def run(self, replay: bool, began: float) -> Exit:
@@ -122,13 +125,21 @@ class Node:
             self._loop.run_callback_threadsafe(self.dispatcher.named, ids, later)
 
     def _renew(self) -> None:
-        self.committer.call(self.lease.renew)
+        with suppress(DatabaseError):  # the committer says so; the next renewal is soon
+            self.committer.call(self.lease.renew)
 
     def _keep_house(self) -> None:
+        with suppress(DatabaseError):
+            self._reconcile()
+            self._recover()
+            self._fail_unknown()
+
+    def _reconcile(self) -> None:
         lost = self.committer.reconcile()
         if lost:
             events.emit("warning", text=f"{len(lost)} claimed task(s) that nobody ran are queued again")
-        self._recover()
+
+    def _fail_unknown(self) -> None:
         if self.dispatcher.unknown:
             now = time.time()
             failed = self.committer.call(
@@ -152,6 +163,10 @@ class Node:
             self.dispatcher.look(anyway=True)
 
     def _lost(self, name: str, error: BaseException) -> None:
+        if self.services.stopping:
+            return
+        if name == "slot":
+            events.emit("service_died", name=name, error=error, mended=False)
         self.code = Exit.CRASH
         self._stop.set()
 

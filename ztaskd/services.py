@@ -24,7 +24,7 @@ class Services:
         self.lost = lost
         self._greenlets: dict[str, gevent.Greenlet] = {}
         self._deaths: dict[str, list[float]] = {}
-        self._stopping = False
+        self.stopping = False
 
     def start(self, name: str, serve: Callable[[], None], mend: bool = True) -> None:
         greenlet = gevent.Greenlet(serve)
@@ -40,11 +40,11 @@ class Services:
 
     def stop(self) -> None:
         """Ends all of them. Twice is fine."""
-        self._stopping = True
+        self.stopping = True
         gevent.killall(list(self._greenlets.values()))
 
     def _died(self, name: str, serve: Callable[[], None], mend: bool, error: BaseException) -> None:
-        if self._stopping:
+        if self.stopping:
             return
         now = time.monotonic()
         deaths = [then for then in self._deaths.get(name, []) if then > now - WITHIN] + [now]

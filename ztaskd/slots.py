@@ -23,11 +23,15 @@ LOCK_POLL, LOCK_POLL_MAX = 0.001, 0.02
 
 
 class Slots:
-    """Up to `size` greenlets that live as long as the node, each running one task at a time."""
+    """Up to `size` greenlets that live as long as the node, each running one task at a time.
 
-    def __init__(self, size: int, run: Callable[[Claimed], None]) -> None:
+    `run` raises nothing; should it do so all the same, `died` gets the dead greenlet.
+    """
+
+    def __init__(self, size: int, run: Callable[[Claimed], None], died: Callable[[Any], None]) -> None:
         self.size = size
         self.run = run
+        self.died = died
         self.running: dict[Any, Claimed] = {}
         self._greenlets: list[Any] = []
         self._waiting: Queue[Claimed] = Queue()
@@ -38,7 +42,9 @@ class Slots:
         """To the first free slot; slots are made when they are first needed."""
         self._waiting.put(task)
         if self._waiting.qsize() > self._idle and len(self._greenlets) < self.size:
-            self._greenlets.append(gevent.spawn(self._live))
+            greenlet = gevent.spawn(self._live)
+            greenlet.link_exception(self.died)
+            self._greenlets.append(greenlet)
             self._idle += 1
 
     def take_back(self) -> list[Claimed]:
@@ -55,17 +61,22 @@ class Slots:
 
     def _live(self) -> None:
         while True:
-            task = self._waiting.get()
-            self._idle -= 1
-            greenlet = gevent.getcurrent()
-            self.running[greenlet] = task
             try:
-                self.run(task)
-            finally:
-                del self.running[greenlet]
-                self._idle += 1
-            clean_connections()
-            self._breathe()
+                self._run_one(self._waiting.get())
+                clean_connections()
+                self._breathe()
+            except TaskInterrupted:
+                continue  # it came when its task was over already
+
+    def _run_one(self, task: Claimed) -> None:
+        self._idle -= 1
+        greenlet = gevent.getcurrent()
+        self.running[greenlet] = task
+        try:
+            self.run(task)
+        finally:
+            del self.running[greenlet]
+            self._idle += 1
 
     def _breathe(self) -> None:
         now = time.monotonic()

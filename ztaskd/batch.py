@@ -1,0 +1,93 @@
+"""What the hub asks of the journal's thread, what it answers, and how requests gather into a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gevent.event import AsyncResult
+
+from django_ztask.rows import Claimed, Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Claim these rows, if they are due and nobody has them."""
+
+    ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Claim up to `want` due rows, and say when the next is due."""
+
+    want: int
+    unknown: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Run any verb in a transaction of its own; its value goes to `answer`."""
+
+    verb: Callable[[Any], Any]
+    answer: AsyncResult[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Write what is there, and end."""
+
+
+Request = Names | Look | Call | Stop | Finish
+
+
+@dataclass(slots=True)
+class Answer:
+    """What one transaction brought."""
+
+    claimed: list[Claimed] = field(default_factory=list)
+    named: int = 0
+    looked: bool = False
+    more: bool = False
+    next_due: float | None = None
+    fenced: list[Finish] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What goes into one transaction."""
+
+    finishes: list[Finish] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    look: Look | None = None
+    calls: list[Call] = field(default_factory=list)
+    stop: bool = False
+
+    def add(self, request: Request) -> None:
+        if isinstance(request, Finish):
+            self.finishes.append(request)
+        elif isinstance(request, Names):
+            self.names.extend(request.ids)
+        elif isinstance(request, Look):
+            self.look = request
+        elif isinstance(request, Call):
+            self.calls.append(request)
+        else:
+            self.stop = True
+
+    @property
+    def size(self) -> int:
+        """Rows it will change, as far as is known beforehand."""
+        return len(self.finishes) + len(self.names)
+
+    def __bool__(self) -> bool:
+        return bool(self.size or self.look or self.calls or self.stop)
+
+    def parts(self) -> list[Batch]:
+        """The same, one row at a time."""
+        parts = [Batch(finishes=[finish]) for finish in self.finishes]
+        parts += [Batch(names=[name]) for name in self.names]
+        if self.look is not None:
+            parts.append(Batch(look=self.look))
+        return parts

@@ -1,0 +1,220 @@
+"""The journal's thread: claims and outcomes gather into one transaction (group commit).
+
+Only this thread touches the committer's connection. Commit when idle, batch when busy, and leave the
+door open to others.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gevent import monkey
+
+from django_ztask import journal
+from django_ztask.rows import Finish
+from ztaskd import events
+from ztaskd.batch import Answer, Batch, Call
+from ztaskd.storage import Storage
+
+# Native ones: the patched versions would make a hub of their own in this thread.
+Empty = monkey.get_original("queue", "Empty")
+sleep = monkey.get_original("time", "sleep")
+
+# Rows of one transaction: SQLite's lock is held for about 2 ms.
+BATCH = 200
+
+# The lock is left free for at least this long, and for as long as it was held (seconds): back to back,
+# commits starved sixteen callers (p99 3 s); with the pause it was 54 ms.
+DOOR_OPEN = 0.001
+
+# Once in this many seconds one commit is fully synced: what a power cut can repeat.
+SYNC = 1.0
+
+RETRY_FIRST, RETRY_LAST = 0.05, 1.0  # seconds between attempts at a database that does not work
+
+
+class GroupCommit:
+    """Takes requests from `inbox`. `post` makes the hub call something: `answered`, for each transaction."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        boot: str,
+        inbox: Any,
+        post: Callable[[Callable[[], None]], None],
+        answered: Callable[[Answer], None],
+    ) -> None:
+        self.storage = storage
+        self.boot = boot
+        self.held: dict[str, int] = {}  # id -> attempt: what this node has claimed and not finished
+        self.abandon = False  # set by the hub: stop trying
+        self._inbox = inbox
+        self._post = post
+        self._answered = answered
+        self._unknown: frozenset[str] = frozenset()
+        self._failing = False
+        self._synced = time.monotonic()
+        self._dirty = False
+
+    def run(self) -> None:
+        self.storage.open()
+        try:
+            while True:
+                batch = self._gather()
+                if batch is None:
+                    self._sync()
+                    continue
+                began = time.monotonic()
+                self._persist(batch)
+                if batch.stop:
+                    self._persist(self._rest())
+                    self._sync()
+                    return
+                sleep(max(DOOR_OPEN, time.monotonic() - began))
+        finally:
+            self.storage.close()
+
+    def _gather(self) -> Batch | None:
+        """The next batch: waits for the first request, then takes what is there. None: time to sync."""
+        batch = Batch()
+        try:
+            wait = max(0.0, self._synced + SYNC - time.monotonic()) if self._dirty else None
+            batch.add(self._inbox.get(timeout=wait))
+            while batch.size < BATCH and not batch.stop:
+                batch.add(self._inbox.get_nowait())
+        except Empty:
+            pass
+        return batch or None
+
+    def _rest(self) -> Batch:
+        """What came after Stop: outcomes only; there are no more claims."""
+        batch = Batch()
+        while not self._inbox.empty():
+            item = self._inbox.get()
+            if isinstance(item, Finish):
+                batch.finishes.append(item)
+        return batch
+
+    def _persist(self, batch: Batch) -> None:
+        """Writes the batch, however long the database needs to work again. A refusal of the data itself
+        is pinned down to its row; the others are committed without it."""
+        pause = RETRY_FIRST
+        while not self.abandon:
+            try:
+                self._commit(batch)
+            except self.storage.unavailable as error:
+                self._degraded(error)
+                self.storage.close()
+                sleep(pause)
+                pause = min(2 * pause, RETRY_LAST)
+                continue
+            except Exception as error:
+                self._isolate(batch, error)
+            self._recovered()
+            break
+        for call in batch.calls:
+            self._do(call)
+
+    def _commit(self, batch: Batch) -> None:
+        answer = Answer(named=len(batch.names), looked=batch.look is not None)
+        now = time.time()
+        ids: list[str] = []
+        if batch.look is not None:
+            connection = self.storage.connection()
+            ids = journal.due(connection, now, batch.look.want, batch.look.unknown)
+            answer.more = len(ids) >= batch.look.want
+            answer.next_due = journal.next_due(connection, now)
+            self._unknown = batch.look.unknown
+        if batch.finishes or ids or batch.names:
+            with self._transaction() as connection:
+                answer.fenced = self._finish(connection, batch.finishes)
+                wanted = list(dict.fromkeys([*batch.names, *ids]))
+                claimed = journal.claim(connection, self.boot, wanted, now, self._unknown)
+            for finish in batch.finishes:
+                self.held.pop(finish.task.id, None)
+            # A claim of what already runs here is adopted: its new fence counts, nothing starts again.
+            answer.claimed = [task for task in claimed if task.id not in self.held]
+            self.held.update((task.id, task.attempt) for task in claimed)
+        self._post(functools.partial(self._answered, answer))
+
+    def _finish(self, connection: Any, finishes: list[Finish]) -> list[Finish]:
+        """Each under the fence that `held` knows; what is not held any more is fenced out already."""
+        known = [finish for finish in finishes if finish.task.id in self.held]
+        fenced = [finish for finish in finishes if finish.task.id not in self.held]
+        current = [finish.fenced_by(self.held[finish.task.id]) for finish in known]
+        return fenced + journal.finish(connection, self.boot, current)
+
+    def _isolate(self, batch: Batch, error: Exception) -> None:
+        """One by one, so that one row which the database refuses does not stop the others."""
+        parts = batch.parts()
+        if len(parts) > 1:
+            for part in parts:
+                self._persist(part)
+        else:
+            self._refuse(batch, error)
+
+    def _refuse(self, batch: Batch, error: Exception) -> None:
+        """The guilty one: an outcome is written without its texts; a claim or a look is given up."""
+        self._emit("row_refused", error=error)
+        for finish in batch.finishes:
+            plain = finish.without_texts(f"its outcome could not be written: {type(error).__name__}")
+            if plain == finish:
+                self.held.pop(finish.task.id, None)  # nobody holds it now: reconcile gives it back
+            else:
+                self._persist(Batch(finishes=[plain]))
+        answer = Answer(named=len(batch.names), looked=batch.look is not None)
+        self._post(functools.partial(self._answered, answer))
+
+    def _transaction(self) -> Any:
+        full = time.monotonic() - self._synced >= SYNC
+        if full:
+            self._synced, self._dirty = time.monotonic(), False
+        else:
+            self._dirty = True
+        return self.storage.transaction(full)
+
+    def _sync(self) -> None:
+        """One small commit, fully synced: with it, everything before it is on disk."""
+        if not self._dirty:
+            return
+        try:
+            with self.storage.transaction(True) as connection:
+                self.storage.touch(connection, self.boot)
+            self._dirty = False
+        except self.storage.unavailable as error:
+            self._degraded(error)
+        self._synced = time.monotonic()
+
+    def _do(self, call: Call) -> None:
+        try:
+            with self.storage.transaction(True) as connection:
+                value = call.verb(connection)
+        except BaseException as error:
+            self._post(functools.partial(call.answer.set_exception, error))
+        else:
+            self._post(functools.partial(call.answer.set, value))
+
+    def _degraded(self, error: Exception) -> None:
+        self._failing = True
+        self._emit("journal_unavailable", error=error)
+
+    def reconcile(self, connection: Any) -> list[str]:
+        """Gives back the rows that the journal shows as ours and nobody here holds."""
+        return journal.recover(connection, self.boot, self.held)
+
+    def _recovered(self) -> None:
+        """After an error a commit may have happened unseen: rows that nobody here holds go back."""
+        if self._failing:
+            try:
+                with self.storage.transaction(True) as connection:
+                    self.reconcile(connection)
+            except self.storage.unavailable:
+                return
+            self._failing = False
+            self._emit("journal_back")
+
+    def _emit(self, event: str, **fields: Any) -> None:
+        self._post(functools.partial(events.emit, event, **fields))

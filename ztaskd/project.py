@@ -1,0 +1,161 @@
+"""The project that the daemon works for: its settings, checks, database and modules, each refused with
+the reason when it will not do. Django is imported inside the functions: after gevent was patched in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import re
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ztaskd.cli import Exit
+
+
+class Refusal(Exception):
+    """Why the daemon does not start, for the operator, and the exit code."""
+
+    def __init__(self, code: Exit, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def setup_django(options: argparse.Namespace) -> None:
+    for folder in filter(None, [os.getcwd(), options.pythonpath]):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+    module = options.settings or os.environ.get("DJANGO_SETTINGS_MODULE") or _from_manage_py()
+    if not module:
+        raise Refusal(
+            Exit.USAGE,
+            "which project? Run it in the folder of manage.py, or give --settings MODULE (or set "
+            "DJANGO_SETTINGS_MODULE)",
+        )
+    os.environ["DJANGO_SETTINGS_MODULE"] = module
+    import django
+    from django.apps import apps
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        django.setup()
+    except ImproperlyConfigured as error:
+        raise Refusal(Exit.USAGE, f"settings {module}: {error}") from None
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module + ".").startswith(error.name + "."):
+            raise Refusal(Exit.USAGE, f"settings {module} do not load:\n{traceback.format_exc()}") from None
+        raise Refusal(Exit.USAGE, f"settings {module} cannot be imported: {error}") from None
+    except Exception:
+        raise Refusal(Exit.USAGE, f"settings {module} do not load:\n{traceback.format_exc()}") from None
+    if not apps.is_installed("django_ztask"):
+        raise Refusal(Exit.USAGE, f'add "django_ztask" to INSTALLED_APPS (settings {module})')
+
+
+def _from_manage_py() -> str | None:
+    try:
+        text = Path("manage.py").read_text(errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"""DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)["']""", text)
+    return found[1] if found else None
+
+
+def check_project(fail_fast: bool) -> list[str]:
+    """The warnings of our own system checks (of all, unless `fail_fast`: those take their time)."""
+    from django.core import checks
+
+    found = checks.run_checks(tags=["ztaskd"] if fail_fast else None)
+    found = [message for message in found if not message.is_silenced()]
+    serious = [_text(message) for message in found if message.is_serious()]
+    if serious:
+        raise Refusal(Exit.USAGE, "\n".join(serious))
+    return [_text(message) for message in found if message.level >= checks.WARNING]
+
+
+def _text(message: Any) -> str:
+    return f"{message.msg}{f' HINT: {message.hint}' if message.hint else ''} ({message.id})"
+
+
+def journal_path() -> Path:
+    """The journal's SQLite file, when it is there and migrated."""
+    from django.db import DatabaseError, connections
+
+    from django_ztask import models
+    from django_ztask.conf import conf
+
+    connection = connections[conf.database]
+    name = str(connection.settings_dict["NAME"])
+    if ":memory:" in name or "mode=memory" in name:
+        raise Refusal(
+            Exit.DATABASE, f"the database {conf.database!r} is in memory: no other process can share it"
+        )
+    path = Path(name)
+    migrate = "python manage.py migrate" + (
+        "" if conf.database == "default" else f" --database {conf.database}"
+    )
+    if not path.exists():
+        raise Refusal(Exit.DATABASE, f"there is no database {path}. Run: {migrate}")
+    try:
+        with connection.cursor() as cursor:
+            for model in (models.Task, models.Attempt, models.Node):
+                table = model._meta.db_table
+                if table not in connection.introspection.table_names(cursor):
+                    raise Refusal(Exit.DATABASE, f"the table {table} is missing in {path}. Run: {migrate}")
+                columns = {c.name for c in connection.introspection.get_table_description(cursor, table)}
+                missing = {str(field.column) for field in model._meta.local_fields} - columns
+                if missing:
+                    what = f"{table} lacks {', '.join(sorted(missing))}"
+                    raise Refusal(Exit.DATABASE, f"{what} in {path}. Run: {migrate}")
+    except DatabaseError as error:
+        raise Refusal(Exit.DATABASE, f"the database {path} cannot be used: {error}") from None
+    return path
+
+
+def load_tasks() -> None:
+    """Imports where task functions are: `tasks` modules of the installed apps, and ZTASKD_IMPORTS."""
+    from django.utils.module_loading import autodiscover_modules
+
+    from django_ztask.conf import conf
+
+    try:
+        autodiscover_modules("tasks")
+        for module in conf.imports:
+            importlib.import_module(module)
+    except Exception:
+        raise Refusal(Exit.USAGE, f"a module with tasks does not load:\n{traceback.format_exc()}") from None
+
+
+def run_on_load() -> None:
+    """Calls what ZTASKD_ON_LOAD names, once each, in order."""
+    from django.utils.module_loading import import_string
+
+    from django_ztask.conf import conf
+
+    for path in conf.on_load:
+        try:
+            import_string(path)()
+        except Exception:
+            raise Refusal(Exit.CRASH, f"ZTASKD_ON_LOAD: {path} raised:\n{traceback.format_exc()}") from None
+
+
+def use_wal(connection: Any) -> None:
+    """Write-ahead logging: readers never wait for the writer. The mode stays with the file."""
+    from ztaskd import events
+
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode")
+        before = cursor.fetchone()[0]
+        if before != "wal":
+            cursor.execute("PRAGMA journal_mode = WAL")
+            now = cursor.fetchone()[0]
+            if now == "wal":
+                events.emit(
+                    "note", text=f"the journal's file now uses WAL (it was {before}), and will from now on"
+                )
+            else:
+                events.emit(
+                    "warning", text=f"the journal's file cannot use WAL (it is {now}): readers will wait"
+                )
