@@ -112,7 +112,7 @@ def dump_result(value: object, task_id: str, key: bytes, *, allow_pickle: bool =
             raise TypeError("pickle is switched off")
         text = to_pickle(value)
         return f"pickle:{_digest(key, [task_id, text])}:{text}"
-    except Exception:
+    except BaseException:  # its own __reduce__ may raise anything
         return "repr:" + clean(_safe_repr(value))[:1000]
 
 
@@ -198,5 +198,5 @@ def _name_guilty(args: Sequence[Any], kwargs: Mapping[str, Any], probe: Any) -> 
 def _safe_repr(value: object) -> str:
     try:
         return str(value) if isinstance(value, Exception) else repr(value)
-    except Exception:
+    except BaseException:
         return f"<{type(value).__qualname__}>"
