@@ -10,8 +10,10 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 from django.utils.module_loading import import_string
 
+from django_ztask import sql
 from django_ztask.conf import PREFIX, Setting, Settings, conf
 
 SQLITE_OPTIONS = """"OPTIONS": {
@@ -78,15 +80,16 @@ def _journal() -> Iterator[CheckMessage]:
         yield Error(f"ZTASKD_DATABASE: there is no database {alias!r}.", hint=hint, id="ztaskd.E003")
         return
     database = django_settings.DATABASES[alias]
-    if database.get("ENGINE") != "django.db.backends.sqlite3":
-        hint = "Point ZTASKD_DATABASE to an SQLite database. PostgreSQL is the next one to come."
+    vendor = connections[alias].vendor
+    if vendor not in sql.VENDORS:
         yield Error(
-            f"The journal's database {alias!r} is {database.get('ENGINE')}: this version journals on SQLite.",
-            hint=hint,
+            f"The journal's database {alias!r} is {vendor}: ztaskd journals on SQLite and PostgreSQL.",
+            hint="Point ZTASKD_DATABASE to one of those; it need not be the project's only database.",
             id="ztaskd.E004",
         )
         return
-    yield from _sqlite(alias, database)
+    if vendor == "sqlite":
+        yield from _sqlite(alias, database)
     if alias != "default":
         yield Info(
             f"Tasks are recorded in the database {alias!r}: a transaction on another database does not hold "

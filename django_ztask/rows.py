@@ -121,7 +121,7 @@ def finished(connection: Connection, boot: str, finish: Finish) -> tuple[Any, ..
         outcome.result,
         outcome.exception if verdict.event in (Event.RETRY, Event.FAIL) else None,
         outcome.traceback if verdict.event in (Event.RETRY, Event.FAIL) else None,
-        status.value,
+        boot if status.is_final else None,
         finish.task.id,
         boot,
         finish.attempt,

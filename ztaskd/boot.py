@@ -39,7 +39,7 @@ def _run(options: argparse.Namespace, began: float) -> int:
     project.setup_django(options)
     notes = project.check_project(fail_fast=not options.check)
     if options.check:
-        project.journal_path()
+        project.check_journal()
         project.load_tasks()
         for note in notes:
             print(f"ztaskd: {note}")
@@ -62,12 +62,12 @@ def serve(options: argparse.Namespace, began: float) -> int:
     from ztaskd.addresses import AddressInUse
     from ztaskd.locks import LockFile
 
-    path = project.journal_path()
+    project.check_journal()
     pidfile = LockFile(Path(options.pidfile)) if options.pidfile else None
     if pidfile is not None:
         _write_pidfile(pidfile)
     try:
-        return _serve(options, path, began)
+        return _serve(options, began)
     except AddressInUse as error:
         advice = "Stop it, or give this project another ZTASKD_URL (5555 is also Flower's port)."
         raise Refusal(Exit.ADDRESS_IN_USE, f"{error}. {advice}") from None
@@ -76,7 +76,7 @@ def serve(options: argparse.Namespace, began: float) -> int:
             pidfile.release()
 
 
-def _serve(options: argparse.Namespace, path: Path, began: float) -> int:
+def _serve(options: argparse.Namespace, began: float) -> int:
     from django.db import connections
 
     from django_ztask.conf import conf
@@ -87,9 +87,9 @@ def _serve(options: argparse.Namespace, path: Path, began: float) -> int:
 
     boot = str(uuid.uuid4())
     try:
-        folder = locks.folder_for(path)
+        folder = locks.folder_for(connections[conf.database])
     except OSError as error:
-        reason = f"cannot make the folder of the locks beside {path}: {error.strerror}"
+        reason = f"cannot make the folder of the locks: {error}"
         raise Refusal(Exit.DATABASE, reason) from None
     node_lock = locks.LockFile(folder / f"node-{conf.node}.lock")
     if not node_lock.acquire(f"pid {os.getpid()}"):
@@ -106,7 +106,7 @@ def _serve(options: argparse.Namespace, path: Path, began: float) -> int:
         node.bind()
         project.load_tasks()
         project.run_on_load()
-        project.use_wal(connections[conf.database])
+        project.prepare_journal(connections[conf.database])
         connections.close_all()
         return node.run(options.replayfailed, began)
     except BadAddress as error:

@@ -60,7 +60,7 @@ class GroupCommit:
         self._dirty = False
 
     def run(self) -> None:
-        self.storage.open()
+        self.storage.connection()
         try:
             while True:
                 batch = self._gather()

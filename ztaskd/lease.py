@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from django_ztask import __version__, rows
+from django_ztask import __version__, rows, sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,6 @@ class Lease:
     seconds: float
 
     def register(self, connection: Any) -> None:
-        now = time.time()
         values = [
             self.boot,
             self.name,
@@ -29,21 +28,21 @@ class Lease:
             os.getpid(),
             self.url,
             __version__,
-            rows.stamp(connection, now),
-            now + self.seconds,
+            rows.stamp(connection, time.time()),
+            self.seconds,
         ]
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO django_ztask_node (boot, name, host, pid, url, version, started, lease) "
-                "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+                f"VALUES (%s, %s, %s, %s, %s, %s, %s, {sql.of(connection).NOW} + %s)",
                 values,
             )
 
     def renew(self, connection: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE django_ztask_node SET lease = %s WHERE boot = %s",
-                [time.time() + self.seconds, self.boot],
+                f"UPDATE django_ztask_node SET lease = {sql.of(connection).NOW} + %s WHERE boot = %s",
+                [self.seconds, self.boot],
             )
 
     def remove(self, connection: Any) -> None:

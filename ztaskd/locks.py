@@ -7,8 +7,11 @@ waiting for a lease. Forked children close their copy, or they would keep a dead
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import tempfile
 from pathlib import Path
+from typing import Any
 
 
 class LockFile:
@@ -71,9 +74,22 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def folder_for(database: Path) -> Path:
-    """The folder of the locks: beside the SQLite file, since whoever shares the journal shares them."""
-    folder = database.with_name(database.name + "-ztaskd")
+def folder_for(connection: Any) -> Path:
+    """The folder of the locks of one journal. Beside the SQLite file, since whoever shares the journal
+    shares them; else a private folder of this user, named by the database. Raises OSError."""
+    settings = connection.settings_dict
+    if connection.vendor == "sqlite":
+        database = Path(str(settings["NAME"]).removeprefix("file:").partition("?")[0])
+        folder = database.with_name(database.name + "-ztaskd")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+    address = repr([settings["HOST"], settings["PORT"], settings["NAME"]])
+    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    folder = base / f"ztaskd-{os.geteuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid() or folder.stat().st_mode & 0o022:
+        raise PermissionError(f"{folder} can be written by others")
+    folder /= hashlib.sha256(address.encode()).hexdigest()[:16]
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 

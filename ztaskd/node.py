@@ -27,7 +27,7 @@ from ztaskd.intake import Intake
 from ztaskd.lease import Lease
 from ztaskd.recover import recover_dead
 from ztaskd.services import Services, every
-from ztaskd.storage import Storage
+from ztaskd.storage import storage_for
 
 # Seconds between two rounds of housekeeping: lost claims, dead nodes, functions nobody knows.
 HOUSEKEEPING = 10.0
@@ -52,7 +52,7 @@ class Node:
         self.lease = lease
         self.folder = folder
         self.grace = grace
-        self.committer = Committer(Storage(conf.database), lease.boot, self._answered)
+        self.committer = Committer(storage_for(conf.database), lease.boot, self._answered)
         self.dispatcher = Dispatcher(
             self.committer, concurrency, lambda dead: self._lost("slot", dead.exception)
         )

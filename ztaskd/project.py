@@ -79,39 +79,63 @@ def _text(message: Any) -> str:
     return f"{message.msg}{f' HINT: {message.hint}' if message.hint else ''} ({message.id})"
 
 
-def journal_path() -> Path:
-    """The journal's SQLite file, when it is there and migrated."""
+def check_journal() -> None:
+    """Refuses a journal that is not there, or not migrated."""
     from django.db import DatabaseError, connections
 
     from django_ztask import models
     from django_ztask.conf import conf
 
     connection = connections[conf.database]
-    name = str(connection.settings_dict["NAME"])
-    if ":memory:" in name or "mode=memory" in name:
-        raise Refusal(
-            Exit.DATABASE, f"the database {conf.database!r} is in memory: no other process can share it"
-        )
-    path = Path(name)
-    migrate = "python manage.py migrate" + (
-        "" if conf.database == "default" else f" --database {conf.database}"
-    )
-    if not path.exists():
-        raise Refusal(Exit.DATABASE, f"there is no database {path}. Run: {migrate}")
+    name = describe_journal(connection)
+    migrate = "python manage.py migrate"
+    if conf.database != "default":
+        migrate += f" --database {conf.database}"
+    if connection.vendor == "sqlite":
+        _check_file(connection, migrate)
+    elif connection.vendor == "postgresql":
+        _check_driver()
     try:
         with connection.cursor() as cursor:
+            tables = connection.introspection.table_names(cursor)
             for model in (models.Task, models.Attempt, models.Node):
                 table = model._meta.db_table
-                if table not in connection.introspection.table_names(cursor):
-                    raise Refusal(Exit.DATABASE, f"the table {table} is missing in {path}. Run: {migrate}")
+                if table not in tables:
+                    raise Refusal(Exit.DATABASE, f"the table {table} is missing in {name}. Run: {migrate}")
                 columns = {c.name for c in connection.introspection.get_table_description(cursor, table)}
                 missing = {str(field.column) for field in model._meta.local_fields} - columns
                 if missing:
                     what = f"{table} lacks {', '.join(sorted(missing))}"
-                    raise Refusal(Exit.DATABASE, f"{what} in {path}. Run: {migrate}")
+                    raise Refusal(Exit.DATABASE, f"{what} in {name}. Run: {migrate}")
     except DatabaseError as error:
-        raise Refusal(Exit.DATABASE, f"the database {path} cannot be used: {error}") from None
-    return path
+        raise Refusal(Exit.DATABASE, f"the database {name} cannot be used: {error}") from None
+
+
+def describe_journal(connection: Any) -> str:
+    """The journal's database for a log line: never its password."""
+    settings = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return str(settings["NAME"])
+    where = settings["HOST"] or "local socket"
+    return f"{settings['NAME']} ({connection.display_name}, {where})"
+
+
+def _check_file(connection: Any, migrate: str) -> None:
+    name = str(connection.settings_dict["NAME"])
+    if connection.is_in_memory_db():
+        raise Refusal(Exit.DATABASE, f"the database {name} is in memory: no other process can share it")
+    if not name.startswith("file:") and not Path(name).exists():
+        raise Refusal(Exit.DATABASE, f"there is no database {name}. Run: {migrate}")
+
+
+def _check_driver() -> None:
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+    if not is_psycopg3:
+        raise Refusal(
+            Exit.USAGE,
+            "psycopg2 would stop all tasks while one waits for the database. Run: pip install 'ztaskd[postgres]'",
+        )
 
 
 def load_tasks() -> None:
@@ -141,7 +165,25 @@ def run_on_load() -> None:
             raise Refusal(Exit.CRASH, f"ZTASKD_ON_LOAD: {path} raised:\n{traceback.format_exc()}") from None
 
 
-def use_wal(connection: Any) -> None:
+def prepare_journal(connection: Any) -> None:
+    """What the daemon asks of the journal's database before it serves, and says about it."""
+    if connection.vendor == "sqlite":
+        _use_wal(connection)
+    elif connection.vendor == "postgresql":
+        _warn_of_relaxed_commits(connection)
+
+
+def _warn_of_relaxed_commits(connection: Any) -> None:
+    from ztaskd import events
+
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW synchronous_commit")
+        if cursor.fetchone()[0] == "off":
+            text = "synchronous_commit is off for this database: a power cut can lose accepted tasks"
+            events.emit("warning", text=text)
+
+
+def _use_wal(connection: Any) -> None:
     """Write-ahead logging: readers never wait for the writer. The mode stays with the file."""
     from ztaskd import events
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
-from django_ztask import journal
+from django_ztask import journal, sql
 from ztaskd import lease
 from ztaskd.locks import is_held
 
@@ -40,6 +39,8 @@ def _is_alive(connection: Any, folder: Path, boot: str) -> bool:
     if is_held(boot_lock(folder, boot)):
         return True
     with connection.cursor() as cursor:
-        cursor.execute("SELECT host, lease FROM django_ztask_node WHERE boot = %s", [boot])
+        cursor.execute(
+            f"SELECT host, lease > {sql.of(connection).NOW} FROM django_ztask_node WHERE boot = %s", [boot]
+        )
         row = cursor.fetchone()
-    return row is not None and row[0] != socket.gethostname() and row[1] > time.time()
+    return row is not None and row[0] != socket.gethostname() and bool(row[1])

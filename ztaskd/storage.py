@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connections, transaction
@@ -20,7 +21,7 @@ LOCK_POLL = 0.0003
 LOCK_PATIENCE = 5.0
 
 
-class Storage:
+class Storage(ABC):
     """One Django connection of the committer's thread. Callers' connections keep their own settings."""
 
     unavailable = (OperationalError, InterfaceError)
@@ -28,40 +29,51 @@ class Storage:
     def __init__(self, alias: str) -> None:
         self.alias = alias
 
-    def open(self) -> None:
-        self.connection()
-
     def connection(self) -> Any:
+        """The connection; opened, and made ours, when there is none."""
         connection: Any = connections[self.alias]
         if connection.connection is None:
             connection.connect()
-            connection.transaction_mode = "IMMEDIATE"
-            self._pragma("busy_timeout = 0")
-            self._pragma("synchronous = NORMAL")
+            self.prepare(connection)
         return connection
 
     def close(self) -> None:
         connections[self.alias].close()
 
+    def touch(self, connection: Any, boot: str) -> None:
+        """The smallest write there is."""
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE django_ztask_node SET lease = lease WHERE boot = %s", [boot])
+
+    @abstractmethod
+    def prepare(self, connection: Any) -> None:
+        """Relaxed syncing, and whatever else this thread wants otherwise than the project."""
+
+    @abstractmethod
+    def transaction(self, full: bool) -> AbstractContextManager[Any]:
+        """A transaction; `full`: synced to disk when it ends. Its value is the connection."""
+
+
+class SQLiteStorage(Storage):
+    """Takes the lock with the first statement, and waits for it by short sleeps."""
+
+    def prepare(self, connection: Any) -> None:
+        connection.transaction_mode = "IMMEDIATE"
+        self._pragma(connection, "busy_timeout = 0")
+        self._pragma(connection, "synchronous = NORMAL")
+
     @contextmanager
     def transaction(self, full: bool) -> Iterator[Any]:
-        """A transaction that holds SQLite's lock from its first statement; `full`: synced to disk when it
-        ends. Raises OperationalError when the lock was not to be had for LOCK_PATIENCE seconds."""
         connection = self.connection()
         if full:
-            self._pragma("synchronous = FULL")
+            self._pragma(connection, "synchronous = FULL")
         try:
             with ExitStack() as stack:
                 stack.push(self._begin())
                 yield connection
         finally:
             if full and connection.connection is not None:
-                self._pragma("synchronous = NORMAL")
-
-    def touch(self, connection: Any, boot: str) -> None:
-        """The smallest write there is."""
-        with connection.cursor() as cursor:
-            cursor.execute("UPDATE django_ztask_node SET lease = lease WHERE boot = %s", [boot])
+                self._pragma(connection, "synchronous = NORMAL")
 
     def _begin(self) -> Any:
         """An entered `atomic`, however long another process holds the lock (up to LOCK_PATIENCE)."""
@@ -77,8 +89,32 @@ class Storage:
             else:
                 return atomic
 
-    def _pragma(self, text: str) -> None:
-        connections[self.alias].connection.execute(f"PRAGMA {text}")
+    def _pragma(self, connection: Any, text: str) -> None:
+        with connection.wrap_database_errors:
+            connection.connection.execute(f"PRAGMA {text}")
+
+
+class PostgreSQLStorage(Storage):
+    """Commits without waiting for the disk, unless asked to."""
+
+    def prepare(self, connection: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET synchronous_commit = off")
+
+    @contextmanager
+    def transaction(self, full: bool) -> Iterator[Any]:
+        connection = self.connection()
+        with transaction.atomic(using=self.alias):
+            if full:
+                with connection.cursor() as cursor:
+                    cursor.execute("SET LOCAL synchronous_commit = on")
+            yield connection
+
+
+def storage_for(alias: str) -> Storage:
+    """The storage that fits the database of `alias`."""
+    kinds: dict[str, type[Storage]] = {"sqlite": SQLiteStorage, "postgresql": PostgreSQLStorage}
+    return kinds[connections[alias].vendor](alias)
 
 
 def is_locked(error: OperationalError) -> bool:

@@ -1,0 +1,101 @@
+"""PostgreSQL's statements: arrays instead of row loops, and claims that skip what others have locked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+# Epoch seconds by the database's clock: the one that all nodes share.
+NOW = "extract(epoch FROM clock_timestamp())"
+
+INSERT = """INSERT INTO django_ztask_task
+    (uuid, function_name, args, kwargs, retry_count, next_attempt, created, status, queue, priority,
+     codec, mac, attempts, failures, crashes, interruptions, replays, meta)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, 'QUEUED', %s, %s, %s, %s, 0, 0, 0, 0, 0, %s::jsonb)"""
+
+INSERT_MANY = """INSERT INTO django_ztask_task
+    (uuid, function_name, args, kwargs, retry_count, next_attempt, created, queue, priority, codec, mac,
+     meta, status, attempts, failures, crashes, interruptions, replays)
+    SELECT new.*, 'QUEUED', 0, 0, 0, 0, 0 FROM unnest(
+        %s::text[], %s::text[], %s::text[], %s::text[], %s::int[], %s::float8[], %s::timestamptz[],
+        %s::text[], %s::int[], %s::text[], %s::text[], %s::jsonb[]) AS new"""
+
+DUE = """SELECT uuid FROM django_ztask_task
+    WHERE status = 'QUEUED' AND priority = %s AND next_attempt <= %s AND function_name <> ALL(%s::text[])
+    ORDER BY next_attempt, created LIMIT %s"""
+
+NEXT_PRIORITY = "SELECT max(priority) FROM django_ztask_task WHERE status = 'QUEUED' AND priority < %s"
+
+NEXT_DUE = """SELECT min(next_attempt) FROM django_ztask_task
+    WHERE status = 'QUEUED' AND priority = %s AND next_attempt > %s"""
+
+# MATERIALIZED: PostgreSQL may run a plain subquery again, and then lock (and claim) other rows.
+CLAIM = """WITH given (node, claimed, ids, now, unknown) AS (
+        VALUES (%s::text, %s::timestamptz, %s::text[], %s::float8, %s::text[])),
+    picked AS MATERIALIZED (
+        SELECT uuid FROM django_ztask_task
+        WHERE uuid = ANY((SELECT ids FROM given)::text[]) AND status = 'QUEUED'
+          AND next_attempt <= (SELECT now FROM given)
+          AND function_name <> ALL((SELECT unknown FROM given)::text[])
+        FOR UPDATE SKIP LOCKED)
+    UPDATE django_ztask_task AS task
+    SET status = 'RUNNING', node = given.node, claimed = given.claimed, attempts = task.attempts + 1
+    FROM picked, given WHERE task.uuid = picked.uuid
+    RETURNING task.uuid, function_name, codec, args, kwargs, mac, created, next_attempt, priority,
+              retry_count, attempts, replays, meta"""
+
+FINISH = """UPDATE django_ztask_task AS task
+    SET status = new.status, retry_count = new.retry_count, next_attempt = new.due, started = new.started,
+        finished = new.finished, failed = new.failed, failures = task.failures + new.failures,
+        interruptions = task.interruptions + new.interruptions, result = new.result,
+        last_exception = coalesce(new.exception, task.last_exception),
+        traceback = coalesce(new.traceback, task.traceback), node = new.node
+    FROM unnest(
+        %s::text[], %s::int[], %s::float8[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],
+        %s::int[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+        %s::int[]) AS new (status, retry_count, due, started, finished, failed, failures, interruptions,
+        result, exception, traceback, node, uuid, boot, attempt)
+    WHERE task.uuid = new.uuid AND task.node = new.boot AND task.attempts = new.attempt
+      AND task.status = 'RUNNING'"""
+
+ATTEMPT = """INSERT INTO django_ztask_attempt
+    (task_id, attempt, kind, node, started, finished, exception, traceback)
+    SELECT * FROM unnest(%s::text[], %s::int[], %s::text[], %s::text[], %s::timestamptz[],
+        %s::timestamptz[], %s::text[], %s::text[])"""
+
+RECOVER = """UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
+    WHERE status = 'RUNNING' AND node = %s AND uuid <> ALL(%s::text[])
+    RETURNING uuid"""
+
+REPLAY = """UPDATE django_ztask_task
+    SET status = 'QUEUED', next_attempt = %s, failed = NULL, node = NULL, replays = replays + 1,
+        retry_count = coalesce((meta ->> 'retry_count')::int, %s)
+    WHERE status = 'FAILED'"""
+
+FAIL_UNKNOWN = """UPDATE django_ztask_task
+    SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
+    WHERE status = 'QUEUED' AND (next_attempt <= %s OR replays > 0) AND function_name = ANY(%s::text[])
+    RETURNING uuid, function_name"""
+
+
+def texts(values: Collection[str]) -> list[str]:
+    """Several texts as one parameter."""
+    return list(values)
+
+
+def insert(cursor: Any, values: Sequence[tuple[Any, ...]]) -> None:
+    cursor.execute(INSERT_MANY, _columns(values))
+
+
+def finish(cursor: Any, values: Sequence[tuple[Any, ...]]) -> int:
+    """How many rows were changed."""
+    cursor.execute(FINISH, _columns(values))
+    return int(cursor.rowcount)
+
+
+def insert_attempts(cursor: Any, values: Sequence[tuple[Any, ...]]) -> None:
+    cursor.execute(ATTEMPT, _columns(values))
+
+
+def _columns(values: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*values, strict=True)]

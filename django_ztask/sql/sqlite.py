@@ -1,0 +1,80 @@
+"""SQLite's statements. Ids travel as one JSON array, so that a statement's text stays the same for any
+number of rows. A unary plus keeps the planner from the partial index where the primary key is better.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+# Epoch seconds by the database's clock (SQLite has none of its own: it is this machine's).
+NOW = "((julianday('now') - 2440587.5) * 86400.0)"
+
+INSERT = """INSERT INTO django_ztask_task
+    (uuid, function_name, args, kwargs, retry_count, next_attempt, created, status, queue, priority,
+     codec, mac, attempts, failures, crashes, interruptions, replays, meta)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, 'QUEUED', %s, %s, %s, %s, 0, 0, 0, 0, 0, %s)"""
+
+DUE = """SELECT uuid FROM django_ztask_task
+    WHERE status = 'QUEUED' AND priority = %s AND next_attempt <= %s
+      AND function_name NOT IN (SELECT value FROM json_each(%s))
+    ORDER BY next_attempt, created LIMIT %s"""
+
+NEXT_PRIORITY = "SELECT max(priority) FROM django_ztask_task WHERE status = 'QUEUED' AND priority < %s"
+
+NEXT_DUE = """SELECT min(next_attempt) FROM django_ztask_task
+    WHERE status = 'QUEUED' AND priority = %s AND next_attempt > %s"""
+
+CLAIM = """UPDATE django_ztask_task
+    SET status = 'RUNNING', node = %s, claimed = %s, attempts = attempts + 1
+    WHERE uuid IN (SELECT value FROM json_each(%s))
+      AND +status = 'QUEUED' AND +next_attempt <= %s
+      AND function_name NOT IN (SELECT value FROM json_each(%s))
+    RETURNING uuid, function_name, codec, args, kwargs, mac, created, next_attempt, priority,
+              retry_count, attempts, replays, meta"""
+
+FINISH = """UPDATE django_ztask_task
+    SET status = %s, retry_count = %s, next_attempt = %s, started = %s, finished = %s, failed = %s,
+        failures = failures + %s, interruptions = interruptions + %s, result = %s,
+        last_exception = coalesce(%s, last_exception), traceback = coalesce(%s, traceback),
+        node = %s
+    WHERE uuid = %s AND node = %s AND attempts = %s AND +status = 'RUNNING'"""
+
+ATTEMPT = """INSERT INTO django_ztask_attempt
+    (task_id, attempt, kind, node, started, finished, exception, traceback)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
+
+RECOVER = """UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
+    WHERE status = 'RUNNING' AND node = %s AND uuid NOT IN (SELECT value FROM json_each(%s))
+    RETURNING uuid"""
+
+REPLAY = """UPDATE django_ztask_task
+    SET status = 'QUEUED', next_attempt = %s, failed = NULL, node = NULL, replays = replays + 1,
+        retry_count = coalesce(json_extract(meta, '$.retry_count'), %s)
+    WHERE status = 'FAILED'"""
+
+FAIL_UNKNOWN = """UPDATE django_ztask_task
+    SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
+    WHERE status = 'QUEUED' AND (next_attempt <= %s OR replays > 0)
+      AND function_name IN (SELECT value FROM json_each(%s))
+    RETURNING uuid, function_name"""
+
+
+def texts(values: Collection[str]) -> str:
+    """Several texts as one parameter."""
+    return json.dumps(list(values))
+
+
+def insert(cursor: Any, values: Sequence[tuple[Any, ...]]) -> None:
+    cursor.executemany(INSERT, values)
+
+
+def finish(cursor: Any, values: Sequence[tuple[Any, ...]]) -> int:
+    """How many rows were changed."""
+    cursor.executemany(FINISH, values)
+    return int(cursor.rowcount)
+
+
+def insert_attempts(cursor: Any, values: Sequence[tuple[Any, ...]]) -> None:
+    cursor.executemany(ATTEMPT, values)
