@@ -14,7 +14,7 @@ from django_ztask.conf import keys
 from django_ztask.errors import MacError, MessageError
 from django_ztask.message import MAX_BODY, decode
 from ztaskd import events
-from ztaskd.addresses import AddressInUse, BadAddress, holder_of_port, is_loopback
+from ztaskd.addresses import AddressInUse, BadAddress, check_path, holder_of_port, is_loopback
 from ztaskd.locks import LockFile
 
 # Messages read before the hub turns: a drain "until nothing is left" never ends under load.
@@ -69,6 +69,7 @@ class Intake:
             self._lock = LockFile(Path(f"{path}.lock"))
             if not self._lock.acquire(f"pid {os.getpid()}"):
                 raise AddressInUse(self.url, self._lock.holder())
+            check_path(self.url, path)
             self._socket.bind(self.url)
         except (OSError, zmq.ZMQError) as error:
             raise BadAddress(f"ZTASKD_URL: cannot bind {self.url}: {error}") from None
