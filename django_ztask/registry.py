@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from django_ztask.errors import NotImportable, UnknownTask
+from django_ztask.errors import NotImportable, TaskInterrupted, UnknownTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,9 @@ def _import(name: str) -> TaskFunction[..., Any]:
                 raise UnknownTask(f"{name}: importing {module} failed: {error}") from error
             module = module.rpartition(".")[0]
             continue
-        except Exception as error:
+        except TaskInterrupted:  # the node stops, and the import happened to wait
+            raise
+        except BaseException as error:  # a module may even call sys.exit()
             raise UnknownTask(f"{name}: importing {module} failed: {error!r}") from error
         break
     function = _functions.get(name)
