@@ -33,6 +33,7 @@ class Intake:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._lock: LockFile | None = None
+        self._bound: Path | None = None
         for option, value in (
             (zmq.LINGER, 0),
             (zmq.RCVHWM, HIGH_WATER),
@@ -71,6 +72,7 @@ class Intake:
                 raise AddressInUse(self.url, self._lock.holder())
             check_path(self.url, path)
             self._socket.bind(self.url)
+            self._bound = path
         except (OSError, zmq.ZMQError) as error:
             raise BadAddress(f"ZTASKD_URL: cannot bind {self.url}: {error}") from None
         finally:
@@ -103,4 +105,7 @@ class Intake:
         self._socket.close(0)
         self._context.term()
         if self._lock is not None:
+            if self._bound is not None:
+                self._bound.unlink(missing_ok=True)
+                self._bound = None
             self._lock.release()
