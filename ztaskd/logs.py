@@ -63,8 +63,12 @@ class LogFile(WatchedFileHandler):
         self._redirect()
 
     def emit(self, record: logging.LogRecord) -> None:
+        dropped = self.dropped
         try:
             super().emit(record)
+            if dropped and self.dropped == dropped:
+                self.dropped = 0
+                super().emit(_lost(dropped))
         except Exception:
             self.handleError(record)
 
@@ -81,6 +85,11 @@ class LogFile(WatchedFileHandler):
         if self.stream is not None:
             os.dup2(self.stream.fileno(), 1)
             os.dup2(self.stream.fileno(), 2)
+
+
+def _lost(lines: int) -> logging.LogRecord:
+    text = f"{lines} line(s) before this one were lost: the log could not be written"
+    return logging.LogRecord("ztaskd", logging.WARNING, __file__, 0, text, None, None)
 
 
 class Console(logging.StreamHandler[Any]):
