@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
+import sys
 import time
 import traceback
 import uuid
@@ -21,6 +23,8 @@ def run(options: argparse.Namespace) -> int:
     from ztaskd import logs
 
     began = time.perf_counter()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop_booting)
     logs.open_standard_descriptors()
     terminal = os.dup(2)
     try:
@@ -31,6 +35,11 @@ def run(options: argparse.Namespace) -> int:
     except Exception:
         _say(terminal, options, f"crashed while starting:\n{traceback.format_exc()}")
         return Exit.CRASH
+
+
+def _stop_booting(number: int, frame: object) -> None:
+    """Until the node takes over the signals there is nothing to drain."""
+    sys.exit(Exit.CLEAN)
 
 
 def _run(options: argparse.Namespace, began: float) -> int:

@@ -204,12 +204,13 @@ class Node:
             self.dispatcher.interrupt()
             if not self.dispatcher.drained.wait(INTERRUPTED):
                 self.dispatcher.give_up()
+        deadline = time.monotonic() + FLUSH
         try:
             self.committer.call(self.lease.remove, timeout=FLUSH)
         except (gevent.Timeout, DatabaseError):
             pass  # the journal cannot be written: our locks are free soon, which says the same
         self.services.stop()
-        if self.committer.stop(FLUSH):
+        if self.committer.stop(max(0.1, deadline - time.monotonic())):
             events.emit("note", text="stopped" if self.code is Exit.CLEAN else "stopped after an error")
         else:
             events.emit(
