@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 PREFIX = "ZTASKD_"
 
-_URL = re.compile(r"(?:tcp://(?:\[[0-9a-fA-F:.]+\]|[^:/\s]+):(?P<port>\d{1,5})|ipc:///\S+)\Z")
+_URL = re.compile(r"(?:tcp://(?:\[[0-9a-fA-F:.]+\]|[^:/\s*]+):(?P<port>\d{1,5})|ipc:///\S+)\Z")
 
 
 def boolean(value: object) -> bool:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from django_ztask import registry
+from asgiref.sync import sync_to_async
+
+from django_ztask import client, registry
 from django_ztask.errors import NotImportable
 from django_ztask.handle import TaskHandle
 
@@ -113,8 +115,6 @@ class TaskFunction(Generic[P, R]):
 
     async def aasync(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
         """`async_` for coroutines."""
-        from asgiref.sync import sync_to_async
-
         return (await sync_to_async(self._enqueue)([(args, kwargs)]))[0]
 
     def map(self, calls: Iterable[Any]) -> list[TaskHandle[R]]:
@@ -141,8 +141,6 @@ class TaskFunction(Generic[P, R]):
         return other
 
     def _enqueue(self, calls: list[Call], after: float = 0.0) -> Any:
-        from django_ztask import client
-
         for args, kwargs in calls:
             try:
                 self._signature.bind(*args, **kwargs)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from django_ztask import rows, sql
-from django_ztask.lifecycle import Kind, Status
+from django_ztask.lifecycle import Kind
 from django_ztask.rows import Claimed, Finish, NewTask
 
 if TYPE_CHECKING:
@@ -119,11 +119,15 @@ def finish(connection: Connection, boot: str, finishes: Sequence[Finish]) -> lis
 
 
 def _is_written(cursor: Any, boot: str, finish: Finish) -> bool:
-    cursor.execute("SELECT status, attempts, node FROM django_ztask_task WHERE uuid = %s", [finish.task.id])
+    cursor.execute(
+        "SELECT status, attempts, node, retry_count, next_attempt FROM django_ztask_task WHERE uuid = %s",
+        [finish.task.id],
+    )
     row = cursor.fetchone()
-    status = finish.verdict.status
-    node = None if status is Status.QUEUED else boot
-    return row is not None and tuple(row) == (status.value, finish.attempt, node)
+    verdict = finish.verdict
+    node = boot if verdict.status.is_final else None
+    written = (verdict.status.value, finish.attempt, node, verdict.retries_left, verdict.due)
+    return row is not None and tuple(row) == written
 
 
 def recover(connection: Connection, boot: str, held: Collection[str] = ()) -> list[str]:

@@ -61,14 +61,15 @@ FINISH = """UPDATE django_ztask_task AS task
 ATTEMPT = """INSERT INTO django_ztask_attempt
     (task_id, attempt, kind, node, started, finished, exception, traceback)
     SELECT * FROM unnest(%s::text[], %s::int[], %s::text[], %s::text[], %s::timestamptz[],
-        %s::timestamptz[], %s::text[], %s::text[])"""
+        %s::timestamptz[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING"""
 
 RECOVER = """UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
     WHERE status = 'RUNNING' AND node = %s AND uuid <> ALL(%s::text[])
     RETURNING uuid"""
 
 REPLAY = """UPDATE django_ztask_task
-    SET status = 'QUEUED', next_attempt = %s, failed = NULL, node = NULL, replays = replays + 1,
+    SET status = 'QUEUED', next_attempt = %s, failed = NULL, started = NULL, finished = NULL, node = NULL,
+        replays = replays + 1,
         retry_count = coalesce((meta ->> 'retry_count')::int, %s)
     WHERE status = 'FAILED'"""
 

@@ -43,14 +43,15 @@ FINISH = """UPDATE django_ztask_task
 
 ATTEMPT = """INSERT INTO django_ztask_attempt
     (task_id, attempt, kind, node, started, finished, exception, traceback)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
 
 RECOVER = """UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
     WHERE status = 'RUNNING' AND node = %s AND uuid NOT IN (SELECT value FROM json_each(%s))
     RETURNING uuid"""
 
 REPLAY = """UPDATE django_ztask_task
-    SET status = 'QUEUED', next_attempt = %s, failed = NULL, node = NULL, replays = replays + 1,
+    SET status = 'QUEUED', next_attempt = %s, failed = NULL, started = NULL, finished = NULL, node = NULL,
+        replays = replays + 1,
         retry_count = coalesce(json_extract(meta, '$.retry_count'), %s)
     WHERE status = 'FAILED'"""
 
