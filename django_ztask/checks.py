@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db.utils import load_backend
 from django.utils.module_loading import import_string
 
 from django_ztask import sql
@@ -81,7 +81,7 @@ def _journal() -> Iterator[CheckMessage]:
         yield Error(f"ZTASKD_DATABASE: there is no database {alias!r}.", hint=hint, id="ztaskd.E003")
         return
     database = django_settings.DATABASES[alias]
-    vendor = connections[alias].vendor
+    vendor = _vendor(database["ENGINE"])
     if vendor not in sql.VENDORS:
         yield Error(
             f"The journal's database {alias!r} is {vendor}: ztaskd journals on SQLite and PostgreSQL.",
@@ -98,6 +98,14 @@ def _journal() -> Iterator[CheckMessage]:
             hint=f"Use transaction.atomic(using={alias!r}) around calls that must stand or fall together.",
             id="ztaskd.I001",
         )
+
+
+def _vendor(engine: str) -> str:
+    """What kind of database it is, whoever wrote the backend; the engine's name when it does not load."""
+    try:
+        return str(load_backend(engine).DatabaseWrapper.vendor)
+    except ImproperlyConfigured:
+        return engine
 
 
 def _sqlite(alias: str, database: dict[str, Any]) -> Iterator[CheckMessage]:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import ROOT
+from django.db import connection
+
 from ztaskd.locks import LockFile, folder_for, is_held
 
 # Takes the lock, says so, and waits for a line.
@@ -168,10 +170,10 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 
 
 def test_locks_live_beside_the_database_in_a_folder_of_its_owner(tmp_path: Path) -> None:
-    folder = folder_for(tmp_path / "site.sqlite3")
+    folder = folder_for(connection)
     assert folder == tmp_path / "site.sqlite3-ztaskd"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert folder_for(tmp_path / "site.sqlite3") == folder
+    assert folder_for(connection) == folder
 
 
 def test_of_many_processes_that_start_at_once_one_gets_it(path: Path, start: Start) -> None:

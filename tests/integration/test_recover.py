@@ -22,7 +22,7 @@ OWN = "own-boot"
 
 @pytest.fixture
 def folder(database: Path) -> Path:
-    return folder_for(database)
+    return folder_for(connection)
 
 
 @pytest.fixture
