@@ -170,6 +170,8 @@ def _reachable(place: Path, folder: Path, who: dict[str, Any]) -> Path:
             if part.exists():
                 target = folder / "programs" / part.relative_to(package.parent)
                 shutil.copytree(part, target, symlinks=True)
+        for parent, _, _ in os.walk(folder / "programs"):
+            shutil.chown(parent, "nobody")  # who is to remove it
         return folder / "programs" / place.relative_to(package.parent)
     return place
 
