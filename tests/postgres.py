@@ -12,6 +12,7 @@ import functools
 import importlib.util
 import itertools
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -135,7 +136,7 @@ def server() -> Server:
     folder = Path(tempfile.mkdtemp(prefix="ztaskd-pg-"))
     who: dict[str, Any] = {"cwd": folder}
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        who |= {"user": "nobody", "group": folder.stat().st_gid, "extra_groups": []}
+        who |= {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}
         shutil.chown(folder, "nobody")
         place = _reachable(place, folder, who)
     data = str(folder / "data")
