@@ -69,6 +69,9 @@ def run(
         if payload.codec == serialize.PICKLE and not conf.pickle:
             return Outcome(Kind.REFUSED, exception="its arguments are a pickle, and ZTASKD_PICKLE is False")
         function = registry.find(task.function_name).function
+        if payload.codec == serialize.LEGACY:
+            reason = "its arguments are those of django-ztask, which could not be read when it was upgraded"
+            return Outcome(Kind.REFUSED, exception=reason)
     except MacError as error:
         return Outcome(Kind.REFUSED, exception=describe(error))
     except UnknownTask as error:

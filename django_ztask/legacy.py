@@ -1,4 +1,4 @@
-"""The arguments in a row of django-ztask 0.1: its text -> args and kwargs, or LegacyError.
+"""What stands in a row of django-ztask 0.1: text -> args and kwargs, or LegacyError; text -> time.
 
 Python 2 wrote them, as pickles of protocol 0 stored as text; one fork as base64 of protocol 2. They carry no
 MAC, so only the names in _KNOWN are ever looked up, and only plain values come out. Pure: no Django, no I/O.
@@ -17,6 +17,8 @@ import uuid
 from decimal import Decimal
 from typing import Any, ClassVar
 
+EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
+
 
 class LegacyError(Exception):
     """This text is not read. The message says why."""
@@ -33,11 +35,11 @@ class _Bytes(bytes):
 
 
 def _decimal(text: bytes | str) -> Decimal:
-    return Decimal(_text(text))
+    return Decimal(text if isinstance(text, str) else decode(text))
 
 
-def _bytearray(text: str = "", encoding: object = None) -> bytearray:
-    return bytearray(text.encode("latin-1"))  # Python 2 names no other encoding
+def _bytearray(text: bytes | str = "", encoding: object = None) -> bytearray:
+    return bytearray(text if isinstance(text, bytes) else text.encode("latin-1"))
 
 
 def _codecs_encode(text: str, encoding: object) -> _Bytes:
@@ -132,7 +134,7 @@ class _Plain:
         if kind in _ATOMS or kind in (str, int):
             return value
         if kind is bytes:
-            return _text(value)
+            return decode(value)
         if kind is _Bytes:
             return bytes(value)
         if kind is _Uuid:
@@ -150,10 +152,8 @@ class _Plain:
         return uuid.UUID(int=self(state)["int"])
 
 
-def _text(value: bytes | str) -> str:
+def decode(value: bytes) -> str:
     """A string of Python 2: UTF-8, else Latin-1, which any bytes are."""
-    if isinstance(value, str):
-        return value
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -205,3 +205,23 @@ def read(args: str, kwargs: str) -> tuple[list[Any] | tuple[Any, ...], dict[str,
     if not isinstance(named, dict) or not all(isinstance(name, str) for name in named):
         raise LegacyError(f"kwargs: it holds no names and values but {named!r:.100}")
     return positional, named
+
+
+def micros(text: str | None, zone: datetime.tzinfo) -> int | None:
+    """Epoch microseconds of a time: ISO 8601 (in `zone` if it names none), a date, or the seconds, milli- or
+    microseconds since the epoch. None for anything else."""
+    text = (text or "").strip()
+    try:
+        number = float(text)
+        for unit in (1, 1000, 1000000):
+            if 1e9 <= number / unit < 1e10:  # the years 2001 to 2286: django-ztask began in 2011
+                return round(number * (1000000 // unit))
+    except ValueError:
+        pass  # no number
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone)
+        return (moment - EPOCH) // datetime.timedelta(microseconds=1)
+    except (ValueError, OverflowError):
+        return None
