@@ -1,0 +1,141 @@
+"""A site as django-ztask 0.1 left it: its table in one of its shapes, and the commands that upgrade it.
+
+Commands run as processes, as an operator runs them. Nothing in here imports Django.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.postgres import Database
+
+ROOT = Path(__file__).resolve().parents[2]
+MANAGE = [sys.executable, str(ROOT / "tests" / "project" / "manage.py")]
+PATIENCE = 120.0
+
+COLUMNS = [
+    "uuid",
+    "function_name",
+    "args",
+    "kwargs",
+    "retry_count",
+    "last_exception",
+    "next_attempt",
+    "failed",
+]
+
+# As syncdb made it.
+TABLE = """CREATE TABLE django_ztask_task (
+    uuid varchar(36) NOT NULL PRIMARY KEY, function_name varchar(255) NOT NULL, args text NOT NULL,
+    kwargs text NOT NULL, retry_count integer NOT NULL, last_exception text NULL,
+    next_attempt {float} NULL, failed {datetime} NULL{created})"""
+
+# All tasks as the journal has them: in the order of a replay, verified and decoded as the daemon would.
+LOOK = """
+import json, django
+django.setup()
+from django_ztask import serialize
+from django_ztask.conf import keys
+from django_ztask.models import Task
+def look(task):
+    payload = serialize.Payload(task.codec, task.args, task.kwargs)
+    serialize.verify(task.uuid, task.function_name, payload, task.mac, keys("row"))
+    call = None
+    if task.codec != "legacy":
+        args, kwargs = serialize.load_call(task.codec, task.args, task.kwargs)
+        call = repr((tuple(args), kwargs))
+    times = {name: getattr(task, name) and getattr(task, name).isoformat()
+             for name in ("created", "failed", "finished")}
+    names = ["uuid", "status", "codec", "args", "kwargs", "last_exception", "next_attempt", "queue", "priority"]
+    return {**{name: getattr(task, name) for name in names}, **times, "call": call}
+print(json.dumps([look(task) for task in Task.objects.order_by("created", "uuid")]))
+"""
+
+
+class OldSite:
+    """What both databases have in common."""
+
+    types: dict[str, str]
+
+    def __init__(self, folder: Path, database: dict[str, Any]) -> None:
+        self.folder = folder
+        self.ledger = folder / "ledger"
+        self.settings: dict[str, Any] = {
+            "DATABASES": {"default": database},
+            "ZTASKD_URL": f"ipc://{folder}/node",
+            "SILENCED_SYSTEM_CHECKS": ["ztaskd.E004"],
+        }
+
+    def sql(self, statement: str, *values: Any) -> list[Any]:
+        raise NotImplementedError
+
+    def env(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("ZTASKD_", "SHOP_", "DJANGO_"))}
+        return {
+            **kept,
+            "PYTHONPATH": str(ROOT),
+            "DJANGO_SETTINGS_MODULE": "tests.project.settings",
+            "SHOP_SETTINGS": json.dumps(self.settings),
+            "SHOP_LEDGER": str(self.ledger),
+        }
+
+    def run(self, *command: str, exit_code: int = 0) -> str:
+        """What the command printed."""
+        done = subprocess.run(
+            command, env=self.env(), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+        assert done.returncode == exit_code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def manage(self, *arguments: str, exit_code: int = 0) -> str:
+        return self.run(*MANAGE, *arguments, exit_code=exit_code)
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """All tasks, in the order in which a replay starts them."""
+        tasks: list[dict[str, Any]] = json.loads(self.run(sys.executable, "-c", LOOK))
+        return tasks
+
+    def create_table(self, created: str | None = None) -> None:
+        """`created` is that column's type; None leaves it out."""
+        column = "" if created is None else f", created {self.types.get(created, created)} NULL"
+        self.sql(TABLE.format(created=column, **self.types))
+
+    def insert(self, rows: list[tuple[Any, ...]], created: bool) -> None:
+        names = [*COLUMNS, "created"] if created else COLUMNS
+        places = ", ".join(["?"] * len(names))
+        statement = f"INSERT INTO django_ztask_task ({', '.join(names)}) VALUES ({places})"
+        for row in rows:
+            self.sql(statement, *row[: len(names)])
+
+
+class SqliteSite(OldSite):
+    types = {"float": "real", "datetime": "datetime"}
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "old.sqlite3"
+        options = {"transaction_mode": "IMMEDIATE", "timeout": 20}
+        engine = "django.db.backends.sqlite3"
+        super().__init__(folder, {"ENGINE": engine, "NAME": str(self.path), "OPTIONS": options})
+
+    def sql(self, statement: str, *values: Any) -> list[Any]:
+        with contextlib.closing(sqlite3.connect(self.path, timeout=20, isolation_level=None)) as database:
+            rows = database.execute(statement, values).fetchall()
+        return [row[0] if len(row) == 1 else row for row in rows]
+
+
+class PostgresSite(OldSite):
+    types = {"float": "double precision", "datetime": "timestamp with time zone"}
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.database = database
+        super().__init__(folder, database.settings)
+
+    def sql(self, statement: str, *values: Any) -> list[Any]:
+        return self.database.sql(statement.replace("?", "%s"), *values)
