@@ -1,19 +1,23 @@
 """A site as django-ztask 0.1 left it: its table in one of its shapes, and the commands that upgrade it.
 
-Commands run as processes, as an operator runs them. Nothing in here imports Django.
+Commands run as processes, as an operator runs them. Nothing in here sets Django up.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from django_ztask import serialize
+from django_ztask.conf import _derive
 from tests.postgres import Database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,26 +41,8 @@ TABLE = """CREATE TABLE django_ztask_task (
     kwargs text NOT NULL, retry_count integer NOT NULL, last_exception text NULL,
     next_attempt {float} NULL, failed {datetime} NULL{created})"""
 
-# All tasks as the journal has them: in the order of a replay, verified and decoded as the daemon would.
-LOOK = """
-import json, django
-django.setup()
-from django_ztask import serialize
-from django_ztask.conf import keys
-from django_ztask.models import Task
-def look(task):
-    payload = serialize.Payload(task.codec, task.args, task.kwargs)
-    serialize.verify(task.uuid, task.function_name, payload, task.mac, keys("row"))
-    call = None
-    if task.codec != "legacy":
-        args, kwargs = serialize.load_call(task.codec, task.args, task.kwargs)
-        call = repr((tuple(args), kwargs))
-    times = {name: getattr(task, name) and getattr(task, name).isoformat()
-             for name in ("created", "failed", "finished")}
-    names = ["uuid", "status", "codec", "args", "kwargs", "last_exception", "next_attempt", "queue", "priority"]
-    return {**{name: getattr(task, name) for name in names}, **times, "call": call}
-print(json.dumps([look(task) for task in Task.objects.order_by("created", "uuid")]))
-"""
+LOOK = """SELECT uuid, function_name, status, codec, mac, args, kwargs, last_exception, next_attempt, queue,
+    priority, created, failed, finished FROM django_ztask_task"""
 
 
 class OldSite:
@@ -74,6 +60,9 @@ class OldSite:
         }
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
+        raise NotImplementedError
+
+    def sql_many(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         raise NotImplementedError
 
     def env(self) -> dict[str, str]:
@@ -98,9 +87,24 @@ class OldSite:
         return self.run(*MANAGE, *arguments, exit_code=exit_code)
 
     def tasks(self) -> list[dict[str, Any]]:
-        """All tasks, in the order in which a replay starts them."""
-        tasks: list[dict[str, Any]] = json.loads(self.run(sys.executable, "-c", LOOK))
-        return tasks
+        """All tasks, in the order in which a replay starts them; `call` is what the daemon would decode,
+        once it has verified it."""
+        names = re.findall(r"\w+", LOOK)[1:-2]
+        tasks = [dict(zip(names, row, strict=True)) for row in self.sql(LOOK)]
+        key = _derive("row", "only for tests")
+        for task in tasks:
+            payload = serialize.Payload(task["codec"], task["args"], task["kwargs"])
+            serialize.verify(task["uuid"], task["function_name"], payload, task["mac"], [key])
+            for name in ("created", "failed", "finished"):
+                task[name] = self.moment(task[name])
+            if task["codec"] != serialize.LEGACY:
+                args, kwargs = serialize.load_call(payload.codec, payload.args, payload.kwargs)
+                task["call"] = repr((tuple(args), kwargs))
+        return sorted(tasks, key=lambda task: (task["created"], task["uuid"]))
+
+    def moment(self, value: Any) -> str | None:
+        """A time in the journal, in UTC, as ISO has it."""
+        raise NotImplementedError
 
     def create_table(self, created: str | None = None) -> None:
         """`created` is that column's type; None leaves it out."""
@@ -111,8 +115,7 @@ class OldSite:
         names = [*COLUMNS, "created"] if created else COLUMNS
         places = ", ".join(["?"] * len(names))
         statement = f"INSERT INTO django_ztask_task ({', '.join(names)}) VALUES ({places})"
-        for row in rows:
-            self.sql(statement, *row[: len(names)])
+        self.sql_many(statement, [row[: len(names)] for row in rows])
 
 
 class SqliteSite(OldSite):
@@ -129,6 +132,17 @@ class SqliteSite(OldSite):
             rows = database.execute(statement, values).fetchall()
         return [row[0] if len(row) == 1 else row for row in rows]
 
+    def sql_many(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        with contextlib.closing(sqlite3.connect(self.path, timeout=20)) as database:
+            database.executemany(statement, rows)
+            database.commit()
+
+    def moment(self, value: Any) -> str | None:
+        if value is None:
+            return None
+        assert value == str(datetime.datetime.fromisoformat(value))  # as Django writes it, to the letter
+        return datetime.datetime.fromisoformat(value).replace(tzinfo=datetime.UTC).isoformat()
+
 
 class PostgresSite(OldSite):
     types = {"float": "double precision", "datetime": "timestamp with time zone"}
@@ -139,3 +153,10 @@ class PostgresSite(OldSite):
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
         return self.database.sql(statement.replace("?", "%s"), *values)
+
+    def sql_many(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        with self.database.connect() as connection, connection.cursor() as cursor:
+            cursor.executemany(statement.replace("?", "%s"), rows)
+
+    def moment(self, value: Any) -> str | None:
+        return None if value is None else value.astimezone(datetime.UTC).isoformat()
