@@ -53,6 +53,7 @@ class OldSite:
     def __init__(self, folder: Path, database: dict[str, Any]) -> None:
         self.folder = folder
         self.ledger = folder / "ledger"
+        self.python_path = [str(ROOT)]
         self.settings: dict[str, Any] = {
             "DATABASES": {"default": database},
             "ZTASKD_URL": f"ipc://{folder}/node",
@@ -69,7 +70,7 @@ class OldSite:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("ZTASKD_", "SHOP_", "DJANGO_"))}
         return {
             **kept,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join(self.python_path),
             "DJANGO_SETTINGS_MODULE": "tests.project.settings",
             "SHOP_SETTINGS": json.dumps(self.settings),
             "SHOP_LEDGER": str(self.ledger),
