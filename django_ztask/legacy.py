@@ -222,6 +222,8 @@ def micros(text: str | None, zone: datetime.tzinfo) -> int | None:
         moment = datetime.datetime.fromisoformat(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=zone)
+        if not 1900 < moment.year < 9000:  # at its ends, the calendar has no room for time zones
+            return None
         return (moment - EPOCH) // datetime.timedelta(microseconds=1)
     except (ValueError, OverflowError):
         return None

@@ -47,30 +47,23 @@ class Old(NamedTuple):
     failed: str | None
 
 
-_OLD = "uuid, function_name, args, kwargs, last_exception, CAST(failed AS TEXT)"
-
-
 def upgrade(connection: Connection) -> None:
     """Gives every old row its status, times, and arguments that are readable and signed.
 
     Rows that have a codec are done: so it may be run again, and rows of ztaskd itself are left alone.
     """
     zone, now = _zone(connection), time.time_ns() // 1000
+    failed_text = f"CAST(failed AS {'CHAR' if connection.vendor == 'mysql' else 'TEXT'})"
+    columns = f"uuid, function_name, args, kwargs, last_exception, {failed_text}"
     unread = 0
     with tolerant(connection), connection.cursor() as cursor:
-        created = fill_created(_without_created(cursor, zone), now)
-        for batch in batches(cursor, _OLD, "codec = ''"):
-            values = []
-            for row in (Old(*map(_text, columns)) for columns in batch):
-                status, payload, exception = reread(row)
-                unread += payload.codec == serialize.LEGACY
-                failed = None
-                if status is Status.FAILED:
-                    failed = rows.stamp(connection, (legacy.micros(row.failed, zone) or now) / 1e6)
-                begun = rows.stamp(connection, created.get(row.uuid, now) / 1e6)
-                mac = serialize.mac(row.uuid, row.function_name, payload, keys("row")[0])
-                texts = (status.value, payload.codec, mac, payload.args, payload.kwargs, exception)
-                values.append((*texts, now / 1e6, begun, failed, failed, row.uuid))
+        unknown = batches(cursor, f"uuid, {failed_text}", "codec = '' AND created IS NULL")
+        created = fill_created(
+            ((uuid, legacy.micros(failed, zone)) for batch in unknown for uuid, failed in batch), now
+        )
+        for batch in batches(cursor, columns, "codec = ''"):
+            values = [renewed(connection, Old(*map(_text, found)), created, zone, now) for found in batch]
+            unread += sum(row[1] == serialize.LEGACY for row in values)
             cursor.executemany(_UPDATE, values)
     if unread:
         logger.warning(
@@ -78,6 +71,20 @@ def upgrade(connection: Connection) -> None:
             "reason in last_exception.",
             unread,
         )
+
+
+def renewed(
+    connection: Connection, row: Old, created: dict[str, int], zone: datetime.tzinfo, now: int
+) -> tuple[Any, ...]:
+    """The values of _UPDATE for one row."""
+    status, payload, exception = reread(row)
+    failed = None
+    if status is Status.FAILED:
+        failed = rows.stamp(connection, (legacy.micros(row.failed, zone) or now) / 1e6)
+    begun = rows.stamp(connection, created.get(row.uuid, now) / 1e6)
+    mac = serialize.mac(row.uuid, row.function_name, payload, keys("row")[0])
+    texts = (status.value, payload.codec, mac, payload.args, payload.kwargs, exception)
+    return (*texts, now / 1e6, begun, failed, failed, row.uuid)
 
 
 def reread(row: Old) -> tuple[Status, Payload, str | None]:
@@ -107,11 +114,6 @@ def fill_created(unknown: Iterable[tuple[str, int | None]], now: int) -> dict[st
         last = failed if last is None else max(failed, last + 1)
         found[uuid] = last
     return found
-
-
-def _without_created(cursor: Any, zone: datetime.tzinfo) -> Iterator[tuple[str, int | None]]:
-    for batch in batches(cursor, "uuid, CAST(failed AS TEXT)", "codec = '' AND created IS NULL"):
-        yield from ((uuid, legacy.micros(failed, zone)) for uuid, failed in batch)
 
 
 def mend_created(connection: Connection, write: Callable[[int], str]) -> None:

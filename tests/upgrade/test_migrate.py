@@ -124,6 +124,9 @@ def test_created_of_another_type_keeps_its_values(old_site: OldSite, fill, kind,
         assert created["3"] == "2012-06-01T10:00:00+00:00"
         assert created["4"] == "2012-06-01T10:00:00.000001+00:00"
         assert "'soon' (4)" in said
+    types = "SELECT type FROM pragma_table_info('django_ztask_task') WHERE name = 'created'"
+    if isinstance(old_site, SqliteSite):
+        assert old_site.sql(types) == ["datetime"]
 
 
 def test_a_table_without_a_legacy_column_stops_with_its_name(old_site: OldSite):
