@@ -39,8 +39,9 @@ def _unknown_names() -> Iterator[CheckMessage]:
     known = _known()
     for name in dir(django_settings):
         if name.startswith(PREFIX) and name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(sorted(known))}."
+            words = [other.removeprefix(PREFIX) for other in known]
+            close = difflib.get_close_matches(name.removeprefix(PREFIX), words, n=1)
+            hint = f"Did you mean {PREFIX}{close[0]}?" if close else f"Known are: {', '.join(sorted(known))}."
             yield Warning(f"Unknown setting {name}: it has no effect.", hint=hint, id="ztaskd.W001")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ def _record(function: TaskFunction[..., Any], calls: list[Call], after: float) -
 
 
 def _rows(function: TaskFunction[..., Any], calls: list[Call], after: float) -> list[NewTask]:
-    key, options = keys("row")[0], function.options
+    key, options, now = keys("row")[0], function.options, time.time()
     payloads = [serialize.dump_call(*call, allow_pickle=conf.pickle) for call in calls]
     return [
         NewTask(
@@ -65,7 +66,8 @@ def _rows(function: TaskFunction[..., Any], calls: list[Call], after: float) -> 
             payload=payload,
             mac=serialize.mac(task_id, function.name, payload, key),
             created=created / 1e6,
-            due=created / 1e6 + after,
+            # (`created` only grows in a process, also when the clock is set back; what is due must not wait)
+            due=min(created / 1e6, now) + after,
             queue=options.queue,
             priority=options.priority,
             retry_count=conf.retry_count if options.retry_count is None else options.retry_count,

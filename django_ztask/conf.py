@@ -7,9 +7,9 @@ and is a system check in checks.py, which reads the same table.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Generic, TypeVar, overload
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 PREFIX = "ZTASKD_"
 
-_URL = re.compile(r"(?:tcp://(?:\[[0-9a-fA-F:.]+\]|[^:/\s]+):(?P<port>\d{1,5})|ipc:///\S+)\Z")
+_URL = re.compile(r"(?:tcp://(?:\[[0-9a-fA-F:.]+\]|[^:/\s*]+):(?P<port>\d{1,5})|ipc:///\S+)\Z")
 
 
 def boolean(value: object) -> bool:
@@ -45,7 +45,7 @@ def positive(value: object) -> int:
 def seconds(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("must be a number of seconds")
-    if not math.isfinite(value) or value < 0:
+    if not 0 <= value <= sys.float_info.max:
         raise ValueError("must be a finite number of seconds, 0 or more")
     return float(value)
 

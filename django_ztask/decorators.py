@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import math
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from django_ztask import registry
+from asgiref.sync import sync_to_async
+
+from django_ztask import client, registry
 from django_ztask.errors import NotImportable
 from django_ztask.handle import TaskHandle
 
@@ -65,8 +67,9 @@ def whole_number(name: str, value: object, least: int, most: int) -> None:
 def number(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, not {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, not {value!r}")
+    # (math.isfinite would overflow on an int of 400 digits)
+    if not -sys.float_info.max <= value <= sys.float_info.max:
+        raise ValueError(f"{name} must be finite, not {value!r:.40}")
 
 
 class TaskFunction(Generic[P, R]):
@@ -75,6 +78,7 @@ class TaskFunction(Generic[P, R]):
     function: Callable[P, R]
 
     def __init__(self, function: Callable[P, R], name: str | None, options: Options) -> None:
+        functools.update_wrapper(self, function)  # first: another decorator's attributes are not ours
         self.function = function
         self.options = options
         self._signature = inspect.signature(function)
@@ -84,9 +88,7 @@ class TaskFunction(Generic[P, R]):
         except NotImportable as error:
             # It may still be called directly and eagerly: who enqueues it is told.
             self.name, self._importable = f"{function.__module__}.{function.__qualname__}", error
-        if len(self.name) > 255:
-            raise ValueError(f"the task name {self.name[:40]}... is longer than 255 characters")
-        functools.update_wrapper(self, function)
+        check_name(self.name)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
@@ -113,8 +115,6 @@ class TaskFunction(Generic[P, R]):
 
     async def aasync(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
         """`async_` for coroutines."""
-        from asgiref.sync import sync_to_async
-
         return (await sync_to_async(self._enqueue)([(args, kwargs)]))[0]
 
     def map(self, calls: Iterable[Any]) -> list[TaskHandle[R]]:
@@ -124,16 +124,23 @@ class TaskFunction(Generic[P, R]):
         items: list[Call] = [(item if isinstance(item, tuple) else (item,), {}) for item in calls]
         return self._enqueue(items)
 
-    def using(self, **options: Any) -> TaskFunction[P, R]:
-        """This task function with other options, for the calls made through what is returned."""
+    def using(self, *, name: str | None = None, **options: Any) -> TaskFunction[P, R]:
+        """This task function with other options, for the calls made through what is returned.
+
+        With a `name`, it is registered under that name: do so at the top of a module that the daemon
+        imports, or it will not know the name.
+        """
         check_options(options)
+        chosen = replace(self.options, **options)
+        if name is not None:
+            other = TaskFunction(self.function, check_name(name), chosen)
+            registry.register(other)
+            return other
         other = copy.copy(self)
-        other.options = replace(self.options, **options)
+        other.options = chosen
         return other
 
     def _enqueue(self, calls: list[Call], after: float = 0.0) -> Any:
-        from django_ztask import client
-
         for args, kwargs in calls:
             try:
                 self._signature.bind(*args, **kwargs)
@@ -152,6 +159,14 @@ class TaskFunction(Generic[P, R]):
 
 # django-ztask's spelling, from before `async` became a keyword, for those who reach it by getattr.
 setattr(TaskFunction, "async", TaskFunction.async_)
+
+
+def check_name(name: object) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise TypeError(f"name must be a string, not {name!r}")
+    if len(name) > 255:
+        raise ValueError(f"the task name {name[:40]}... is longer than 255 characters")
+    return name
 
 
 def check_options(options: dict[str, Any]) -> None:
@@ -179,8 +194,8 @@ def task(function: Any = None, /, *, name: str | None = None, **options: Any) ->
 
     Raises TypeError or ValueError, at import, for options that cannot be meant.
     """
-    if name is not None and not (isinstance(name, str) and name.strip()):
-        raise TypeError(f"name must be a string, not {name!r}")
+    if name is not None:
+        check_name(name)
     check_options(options)
     chosen = Options(**options)
 

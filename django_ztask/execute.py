@@ -68,20 +68,27 @@ def run(
         serialize.verify(task.id, task.function_name, payload, mac, keys("row"))
         if payload.codec == serialize.PICKLE and not conf.pickle:
             return Outcome(Kind.REFUSED, exception="its arguments are a pickle, and ZTASKD_PICKLE is False")
-        function = registry.find(task.function_name).function
         if payload.codec == serialize.LEGACY:
             reason = "its arguments are those of django-ztask, which could not be read when it was upgraded"
             return Outcome(Kind.REFUSED, exception=reason)
+        return _run_verified(task, payload, limit or nullcontext())
     except MacError as error:
         return Outcome(Kind.REFUSED, exception=describe(error))
+    except TaskInterrupted as error:
+        return Outcome(Kind.INTERRUPTED, exception=describe(error), traceback=format_traceback(error))
+
+
+def _run_verified(task: CurrentTask, payload: Payload, limit: AbstractContextManager[Any]) -> Outcome:
+    try:
+        function = registry.find(task.function_name).function
     except UnknownTask as error:
         return Outcome(Kind.UNKNOWN, exception=describe(error))
     try:
         args, kwargs = serialize.load_call(payload.codec, payload.args, payload.kwargs)
-        value = call(task, function, args, kwargs, limit or nullcontext())
+        value = call(task, function, args, kwargs, limit)
         result = serialize.dump_result(value, task.id, keys("result")[0], allow_pickle=conf.pickle)
-    except TaskInterrupted as error:
-        return Outcome(Kind.INTERRUPTED, exception=describe(error), traceback=format_traceback(error))
+    except TaskInterrupted:
+        raise
     except (
         BaseException
     ) as error:  # SystemExit, GreenletExit, KeyboardInterrupt: a task's failure, never ours

@@ -123,4 +123,5 @@ class DisabledHandle(TaskHandle[R]):
 def _in_transaction() -> bool:
     from django.db import connections
 
-    return bool(connections[conf.database].in_atomic_block)
+    connection = connections[conf.database]
+    return bool(connection.in_atomic_block or not connection.get_autocommit())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from django_ztask import rows
-from django_ztask.lifecycle import Kind, Status
+from django_ztask.lifecycle import Kind
 from django_ztask.rows import Claimed, Finish, NewTask
 
 if TYPE_CHECKING:
@@ -56,14 +56,15 @@ _FINISH = """UPDATE django_ztask_task
 
 _ATTEMPT = """INSERT INTO django_ztask_attempt
     (task_id, attempt, kind, node, started, finished, exception, traceback)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
 
 _RECOVER = """UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
     WHERE status = 'RUNNING' AND node = %s AND uuid NOT IN (SELECT value FROM json_each(%s))
     RETURNING uuid"""
 
 _REPLAY = """UPDATE django_ztask_task
-    SET status = 'QUEUED', next_attempt = %s, failed = NULL, node = NULL, replays = replays + 1,
+    SET status = 'QUEUED', next_attempt = %s, failed = NULL, started = NULL, finished = NULL, node = NULL,
+        replays = replays + 1,
         retry_count = coalesce(json_extract(meta, '$.retry_count'), %s)
     WHERE status = 'FAILED' AND codec <> 'legacy'"""
 
@@ -167,11 +168,15 @@ def finish(connection: Connection, boot: str, finishes: Sequence[Finish]) -> lis
 
 
 def _is_written(cursor: Any, boot: str, finish: Finish) -> bool:
-    cursor.execute("SELECT status, attempts, node FROM django_ztask_task WHERE uuid = %s", [finish.task.id])
+    cursor.execute(
+        "SELECT status, attempts, node, retry_count, next_attempt FROM django_ztask_task WHERE uuid = %s",
+        [finish.task.id],
+    )
     row = cursor.fetchone()
-    status = finish.verdict.status
-    node = None if status is Status.QUEUED else boot
-    return row is not None and tuple(row) == (status.value, finish.attempt, node)
+    verdict = finish.verdict
+    node = boot if verdict.status.is_final else None
+    written = (verdict.status.value, finish.attempt, node, verdict.retries_left, verdict.due)
+    return row is not None and tuple(row) == written
 
 
 def recover(connection: Connection, boot: str, held: Collection[str] = ()) -> list[str]:

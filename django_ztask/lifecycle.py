@@ -87,6 +87,8 @@ class RetryPolicy:
 
     def pause(self, retries_left: int) -> float:
         """Seconds before the next attempt, when `retries_left` retries were left before it."""
+        if not self.after:
+            return 0.0
         done = max(0, self.count - retries_left)
         try:
             pause = self.after * self.backoff**done

@@ -104,6 +104,8 @@ class Attempt(models.Model):
 
     class Meta:
         db_table = "django_ztask_attempt"
+        # A finish that is written again, after an error that hid its commit, adds nothing.
+        constraints = [models.UniqueConstraint(fields=["task", "attempt"], name="ztask_attempt_once")]
 
     def __str__(self) -> str:
         return f"attempt {self.attempt} of {self.task_id}: {self.kind}"

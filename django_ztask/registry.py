@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from django_ztask.errors import NotImportable, UnknownTask
+from django_ztask.errors import NotImportable, TaskInterrupted, UnknownTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +26,13 @@ def register(function: TaskFunction[..., Any]) -> None:
     Raises ValueError when another function has taken the name already.
     """
     known = _functions.get(function.name)
-    if known is not None and _place(known.function) != _place(function.function):
-        raise ValueError(
-            f"the task name {function.name!r} is taken by {_place(known.function)}: give "
-            f"{_place(function.function)} another with @task(name=...)"
-        )
+    if known is not None:
+        theirs, ours = _place(known.function), _place(function.function)
+        # (A script that runs as __main__ and is imported by its own name as well meets itself.)
+        if theirs != ours and not theirs.startswith("__main__.") and not ours.startswith("__main__."):
+            raise ValueError(
+                f"the task name {function.name!r} is taken by {theirs}: give {ours} another with @task(name=...)"
+            )
     _functions[function.name] = function
 
 
@@ -57,7 +59,9 @@ def _import(name: str) -> TaskFunction[..., Any]:
                 raise UnknownTask(f"{name}: importing {module} failed: {error}") from error
             module = module.rpartition(".")[0]
             continue
-        except Exception as error:
+        except TaskInterrupted:  # the node stops, and the import happened to wait
+            raise
+        except BaseException as error:  # a module may even call sys.exit()
             raise UnknownTask(f"{name}: importing {module} failed: {error!r}") from error
         break
     function = _functions.get(name)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import base64
 import hmac
+import io
 import json
 import math
 import pickle
-import pickletools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 from django_ztask.errors import ArgumentError, MacError
@@ -27,7 +28,7 @@ LEGACY = "legacy"
 # Nesting that exact JSON carries; deeper values go as a pickle, so that no decoder meets its recursion limit.
 MAX_DEPTH = 50
 
-_ATOMS = frozenset({str, bool, type(None)})
+_ATOMS = frozenset({bool, type(None)})
 _INT_LIMIT = 10**4000  # Python refuses to read decimal integers of more than 4300 digits
 
 
@@ -48,6 +49,10 @@ def is_exact_json(value: object) -> bool:
         kind = type(item)
         if kind in _ATOMS:
             continue
+        if kind is str:
+            if not _is_text(item):
+                return False
+            continue
         if kind is int:
             if not -_INT_LIMIT < item < _INT_LIMIT:  # type: ignore[operator]
                 return False
@@ -59,7 +64,7 @@ def is_exact_json(value: object) -> bool:
         elif kind is list:
             stack.extend((child, depth + 1) for child in item)  # type: ignore[attr-defined]
         elif kind is dict:
-            if any(type(key) is not str for key in item):  # type: ignore[attr-defined]
+            if any(type(key) is not str or not _is_text(key) for key in item):  # type: ignore[attr-defined]
                 return False
             stack.extend((child, depth + 1) for child in item.values())  # type: ignore[attr-defined]
         else:
@@ -67,14 +72,17 @@ def is_exact_json(value: object) -> bool:
     return True
 
 
-def to_json(value: object) -> str:
-    """JSON text of an exact value; readable, except where a lone surrogate must be escaped."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def _is_text(value: Any) -> bool:
+    """False for surrogates: no database stores them, and JSON joins a pair of them."""
     try:
-        text.encode()
+        return bool(value.isascii() or value.encode())
     except UnicodeEncodeError:
-        text = json.dumps(value, separators=(",", ":"))
-    return text
+        return False
+
+
+def to_json(value: object) -> str:
+    """JSON text of an exact value, readable as it stands."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def dump_call(args: Sequence[Any], kwargs: Mapping[str, Any], *, allow_pickle: bool = True) -> Payload:
@@ -154,8 +162,8 @@ def clean(text: str) -> str:
 def to_pickle(value: object) -> str:
     """Base64 of a pickle. Refuses what only the caller's own `__main__` could load again."""
     data = pickle.dumps(value, protocol=5)
-    if b"__main__" in data and _names_main(data):
-        raise TypeError("it is defined in the script that runs as __main__: move it to a module")
+    if b"__main__" in data:
+        _FindMain(io.BytesIO(), protocol=5).dump(value)
     return base64.b64encode(data).decode("ascii")
 
 
@@ -164,11 +172,14 @@ def from_pickle(text: str) -> Any:
     return pickle.loads(base64.b64decode(text))  # noqa: S301 - its MAC was verified
 
 
-def _names_main(data: bytes) -> bool:
-    return any(
-        opcode.name in ("SHORT_BINUNICODE", "GLOBAL") and str(argument).split(" ")[0] == "__main__"
-        for opcode, argument, _ in pickletools.genops(data)
-    )
+class _FindMain(pickle.Pickler):
+    """Refuses classes and functions of `__main__`: in the node that is another module."""
+
+    def persistent_id(self, value: Any) -> None:
+        if isinstance(value, type | FunctionType) and value.__module__ == "__main__":
+            raise TypeError(
+                f"{value.__qualname__} is defined in the script that runs as __main__: move it to a module"
+            )
 
 
 def _digest(key: bytes, parts: Sequence[str]) -> str:

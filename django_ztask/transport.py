@@ -66,7 +66,6 @@ class Transport:
         # A context of our own: the project's may be closed, or be made for something else.
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
-        self.urls = urls
         for option, value in (
             (zmq.IMMEDIATE, 1),  # only to nodes that are there
             (zmq.SNDHWM, HIGH_WATER),
@@ -78,12 +77,16 @@ class Transport:
         ):
             self.socket.setsockopt(option, value)
         monitor = self.socket.get_monitor_socket(zmq.EVENT_CONNECT_RETRIED)
-        for url in urls:
-            self.socket.connect(url)
         try:
-            self._send_when_connected(frames, monitor)
+            for url in urls:
+                self.socket.connect(url)
+            self._send_when_connected(frames, monitor, len(urls))
+            self.urls = urls
         finally:
             self.socket.disable_monitor()
+            monitor.close(0)
+            if self.urls != urls:  # a URL that cannot be connected to
+                self._close(0)
 
     def _try(self, frames: list[bytes]) -> bool:
         assert self.socket is not None
@@ -93,11 +96,11 @@ class Transport:
             return False
         return True
 
-    def _send_when_connected(self, frames: list[bytes], monitor: zmq.Socket[Any]) -> None:
+    def _send_when_connected(self, frames: list[bytes], monitor: zmq.Socket[Any], urls: int) -> None:
         """Short sleeps, so that a gevent-patched process goes on meanwhile; no longer than until every
         connection was refused."""
         refused, deadline = 0, time.monotonic() + FIRST_CONNECTION
-        while not self._try(frames) and refused < len(self.urls) and time.monotonic() < deadline:
+        while not self._try(frames) and refused < urls and time.monotonic() < deadline:
             time.sleep(0.0003)
             while monitor.poll(0):
                 monitor.recv_multipart(zmq.NOBLOCK)
@@ -108,10 +111,10 @@ class Transport:
             self._close(FLUSH_AT_EXIT)
 
     def _close(self, linger: int) -> None:
-        if self.socket is not None and self.context is not None:
-            self.socket.close(linger)
-            self.context.term()
+        if self.context is not None:
+            self.context.destroy(linger)
         self.socket = self.context = None
+        self.urls = ()
 
 
 _transport = Transport()

@@ -13,9 +13,9 @@ def main() -> int:
     from ztaskd import cli
 
     options = cli.parse(sys.argv[1:])
-    from gevent import monkey
+    from ztaskd import patching
 
-    monkey.patch_all()
+    patching.patch()
     from ztaskd import boot
 
     return boot.run(options)

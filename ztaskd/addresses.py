@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import stat
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -30,6 +32,28 @@ def is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_path(url: str, path: Path) -> None:
+    """libzmq removes what is at an ipc path before it binds: nothing but a dead socket may be there.
+
+    Raises AddressInUse when some program listens there, BadAddress for a file of another kind.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise BadAddress(f"ZTASKD_URL: {url}: {path} is there and is no socket; name another path")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return  # left behind by a process that is gone
+        except OSError:
+            pass  # full or forbidden: somebody is there
+    raise AddressInUse(url, "another program that listens there")
 
 
 def holder_of_port(url: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
+import sys
 import time
 import traceback
 import uuid
@@ -18,10 +20,12 @@ from ztaskd.project import Refusal
 
 def run(options: argparse.Namespace) -> int:
     """The whole life of the process after gevent was patched in. Returns the exit code."""
-    from ztaskd import logs
+    from ztaskd import output
 
     began = time.perf_counter()
-    logs.open_standard_descriptors()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop_booting)
+    output.open_standard_descriptors()
     terminal = os.dup(2)
     try:
         return _run(options, began)
@@ -33,8 +37,13 @@ def run(options: argparse.Namespace) -> int:
         return Exit.CRASH
 
 
+def _stop_booting(number: int, frame: object) -> None:
+    """Until the node takes over the signals there is nothing to drain."""
+    sys.exit(Exit.CLEAN)
+
+
 def _run(options: argparse.Namespace, began: float) -> int:
-    from ztaskd import logs
+    from ztaskd import logs, output
 
     project.setup_django(options)
     notes = project.check_project(fail_fast=not options.check)
@@ -46,7 +55,7 @@ def _run(options: argparse.Namespace, began: float) -> int:
         print("ztaskd: settings, database and task modules are fine")
         return Exit.CLEAN
     try:
-        handler = logs.open_log(options.logfile)
+        handler = output.open_log(options.logfile)
     except OSError as error:
         raise Refusal(Exit.USAGE, f"--logfile: cannot write {options.logfile}: {error.strerror}") from None
     logs.configure(handler, options.loglevel)

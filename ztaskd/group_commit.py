@@ -26,10 +26,6 @@ sleep = monkey.get_original("time", "sleep")
 # Rows of one transaction: SQLite's lock is held for about 2 ms.
 BATCH = 200
 
-# The lock is left free for at least this long, and for as long as it was held (seconds): back to back,
-# commits starved sixteen callers (p99 3 s); with the pause it was 54 ms.
-DOOR_OPEN = 0.001
-
 # Once in this many seconds one commit is fully synced: what a power cut can repeat.
 SYNC = 1.0
 
@@ -67,13 +63,12 @@ class GroupCommit:
                 if batch is None:
                     self._sync()
                     continue
-                began = time.monotonic()
                 self._persist(batch)
                 if batch.stop:
                     self._persist(self._rest())
                     self._sync()
                     return
-                sleep(max(DOOR_OPEN, time.monotonic() - began))
+                sleep(self.storage.door_open())
         finally:
             self.storage.close()
 

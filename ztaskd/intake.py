@@ -14,7 +14,7 @@ from django_ztask.conf import keys
 from django_ztask.errors import MacError, MessageError
 from django_ztask.message import MAX_BODY, decode
 from ztaskd import events
-from ztaskd.addresses import AddressInUse, BadAddress, holder_of_port, is_loopback
+from ztaskd.addresses import AddressInUse, BadAddress, check_path, holder_of_port, is_loopback
 from ztaskd.locks import LockFile
 
 # Messages read before the hub turns: a drain "until nothing is left" never ends under load.
@@ -33,6 +33,7 @@ class Intake:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._lock: LockFile | None = None
+        self._bound: Path | None = None
         for option, value in (
             (zmq.LINGER, 0),
             (zmq.RCVHWM, HIGH_WATER),
@@ -69,7 +70,9 @@ class Intake:
             self._lock = LockFile(Path(f"{path}.lock"))
             if not self._lock.acquire(f"pid {os.getpid()}"):
                 raise AddressInUse(self.url, self._lock.holder())
+            check_path(self.url, path)
             self._socket.bind(self.url)
+            self._bound = path
         except (OSError, zmq.ZMQError) as error:
             raise BadAddress(f"ZTASKD_URL: cannot bind {self.url}: {error}") from None
         finally:
@@ -102,4 +105,7 @@ class Intake:
         self._socket.close(0)
         self._context.term()
         if self._lock is not None:
+            if self._bound is not None:
+                self._bound.unlink(missing_ok=True)
+                self._bound = None
             self._lock.release()

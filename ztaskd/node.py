@@ -173,26 +173,22 @@ class Node:
     # -- stopping -----------------------------------------------------------------------------------
 
     def _watch_signals(self) -> None:
-        self._signalled.start(self._on_signal)
+        self._signalled.start(self._stop.set)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._flag)
 
     def _flag(self, number: int, frame: object) -> None:
-        """The handler may run inside any task: it only counts, and wakes the hub."""
+        """The handler may run inside any task: it only counts, and wakes the hub. The second signal does
+        not wait for the hub: a task may be hogging it."""
         now = time.monotonic()
         if now > self._last_signal + SAME_REQUEST:
             self.signals += 1
         self._last_signal = now
-        self._signalled.send()
-
-    def _on_signal(self) -> None:
         if self.signals > 1:
-            events.emit(
-                "warning", text="second signal: stopped at once; what ran is recovered at the next start"
-            )
-            self.intake.close()
+            # No logging, whose lock may be held here. (stderr is the log's.)
+            os.write(2, b"ztaskd: second signal: stopped at once; what ran is recovered at the next start\n")
             os._exit(Exit.CRASH)
-        self._stop.set()
+        self._signalled.send()
 
     def _drain(self) -> None:
         """Takes no more, waits for what runs, interrupts what is left, writes everything down."""
@@ -208,12 +204,13 @@ class Node:
             self.dispatcher.interrupt()
             if not self.dispatcher.drained.wait(INTERRUPTED):
                 self.dispatcher.give_up()
+        deadline = time.monotonic() + FLUSH
         try:
             self.committer.call(self.lease.remove, timeout=FLUSH)
         except (gevent.Timeout, DatabaseError):
             pass  # the journal cannot be written: our locks are free soon, which says the same
         self.services.stop()
-        if self.committer.stop(FLUSH):
+        if self.committer.stop(max(0.1, deadline - time.monotonic())):
             events.emit("note", text="stopped" if self.code is Exit.CLEAN else "stopped after an error")
         else:
             events.emit(

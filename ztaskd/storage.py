@@ -20,6 +20,11 @@ LOCK_POLL = 0.0003
 LOCK_PATIENCE = 5.0
 
 
+# The lock is left free for at least the first, and for as long as it was held (seconds): back to back,
+# commits starved sixteen callers (p99 3 s); with the pause it was 54 ms. But no longer than the second.
+DOOR_OPEN, DOOR_OPEN_MOST = 0.001, 0.05
+
+
 class Storage:
     """One Django connection of the committer's thread. Callers' connections keep their own settings."""
 
@@ -27,6 +32,7 @@ class Storage:
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
+        self._held = 0.0
 
     def open(self) -> None:
         self.connection()
@@ -53,10 +59,17 @@ class Storage:
         try:
             with ExitStack() as stack:
                 stack.push(self._begin())
+                began = time.monotonic()
                 yield connection
+            self._held = time.monotonic() - began
         finally:
             if full and connection.connection is not None:
                 self._pragma("synchronous = NORMAL")
+
+    def door_open(self) -> float:
+        """Seconds to leave the lock to others after what was done since this was last asked."""
+        held, self._held = self._held, 0.0
+        return min(max(held, DOOR_OPEN), DOOR_OPEN_MOST)
 
     def touch(self, connection: Any, boot: str) -> None:
         """The smallest write there is."""

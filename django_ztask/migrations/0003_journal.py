@@ -200,4 +200,8 @@ class Migration(migrations.Migration):
                 to="django_ztask.task",
             ),
         ),
+        migrations.AddConstraint(
+            model_name="attempt",
+            constraint=models.UniqueConstraint(fields=("task", "attempt"), name="ztask_attempt_once"),
+        ),
     ]

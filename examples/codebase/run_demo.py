@@ -19,6 +19,7 @@ from demo.errors import RunError, UsageError
 
 PROJECT = Path(__file__).resolve().parent
 VAR = PROJECT / "var"
+PORTION = 100  # files
 
 
 def main() -> int:
@@ -60,41 +61,45 @@ def check_requirements() -> None:
 
 def run(argument: str | None) -> None:
     """One run from the empty database to the summary."""
-    from demo.daemon import Daemon, take_lock
+    from demo.guard import take_lock
     from demo.sources import choose_folder, find_sources
     from rich.console import Console
+    from rich.markup import escape
 
-    folder, title = choose_folder(argument)
-    sources = find_sources(folder)
+    codebase = choose_folder(argument)
+    sources = find_sources(codebase.folder)
     VAR.mkdir(exist_ok=True)
     lock = take_lock(VAR / "lock")
-    console = Console()
+    console = Console(highlight=False)
     prepare_django()
     from demo import progress, summary
-    from django.conf import settings
+    from demo.daemon import Daemon
 
-    with Daemon(PROJECT, VAR, Path(settings.ZTASKD_URL.removeprefix("ipc://")), lock) as daemon:
-        console.print(f"ztaskd runs (process {daemon.pid}); indexing {title}", highlight=False)
+    with Daemon(PROJECT, VAR, lock) as daemon:
+        console.print(f"ztaskd is running, process {daemon.pid}")
+        console.print(f"Indexing {escape(codebase.title)}: {len(sources):,} files, two tasks each")
         start = time.monotonic()
-        ids = enqueue(str(folder), sources)
-        console.print(f"{len(ids):,} tasks for {len(sources):,} files handed over", highlight=False)
+        ids = enqueue(str(codebase.folder), sources)
         counts = progress.follow(len(ids), daemon, console)
         elapsed = time.monotonic() - start
         summary.check_nothing_lost(ids)
-        summary.print_summary(console, title, len(sources), ids, counts, elapsed)
+        summary.print_summary(console, codebase, ids, counts, elapsed)
         summary.print_what_next(console, PROJECT, daemon.log, counts.failed)
         daemon.stop_cleanly()
-    console.print("\nztaskd stopped cleanly", highlight=False)
+    console.print("\nztaskd stopped cleanly")
 
 
 def prepare_django() -> None:
     """Django, on a fresh database with all its tables."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "codebase.settings"
     import django
+    from demo.guard import refuse_if_served
+    from django.conf import settings
     from django.core.management import call_command
 
-    for old in VAR.glob("db.sqlite3*"):
-        old.unlink()
+    refuse_if_served(settings.ZTASKD_URL)
+    for name in ("db.sqlite3", "db.sqlite3-wal", "db.sqlite3-shm"):
+        (VAR / name).unlink(missing_ok=True)
     django.setup()
     call_command("migrate", verbosity=0)
 
@@ -103,9 +108,15 @@ def enqueue(folder: str, sources: list[str]) -> dict[str, str]:
     """Hands over two tasks per file; returns task id -> path."""
     from indexer.tasks import analyse_source, read_source
 
-    calls = [(folder, path) for path in sources]
-    handles = read_source.map(calls) + analyse_source.map(calls)
-    return {handle.id: path for handle, path in zip(handles, sources * 2, strict=True)}
+    ids: dict[str, str] = {}
+    # Tasks start in the order of their calls. In portions, quick reading and slow analysing stay mixed,
+    # which makes for an honest ETA.
+    for at in range(0, len(sources), PORTION):
+        calls = [(folder, path) for path in sources[at : at + PORTION]]
+        for function in (read_source, analyse_source):
+            handles = function.map(calls)
+            ids.update((handle.id, path) for handle, (_, path) in zip(handles, calls, strict=True))
+    return ids
 
 
 if __name__ == "__main__":

@@ -4,4 +4,8 @@ from django.urls import path
 
 from tests.project import views
 
-urlpatterns = [path("order/<int:number>/", views.order), path("fds/", views.descriptors)]
+urlpatterns = [
+    path("order/<int:number>/", views.order),
+    path("savepoint/<int:number>/", views.savepoint),
+    path("fds/", views.descriptors),
+]

@@ -6,6 +6,7 @@ interpreter takes over, with the same pid, settings, sys.path and interpreter fl
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -20,8 +21,10 @@ class Command(BaseCommand):
     help = "Runs ztaskd, the daemon that executes background tasks."
 
     def run_from_argv(self, argv: list[str]) -> NoReturn:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # a reader that is gone
+                if stream is not None:  # rc.local may have closed it
+                    stream.flush()
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         os.execve(sys.executable, [sys.executable, *flags, "-m", "ztaskd", *argv[2:]], environment(argv[0]))
 

@@ -30,6 +30,7 @@ def private_folder() -> Path:
 
 SECRET_KEY = "not-a-secret-this-demo-serves-no-web-pages"
 USE_TZ = True
+TIME_ZONE = "UTC"  # of the log too, since Django sets it for the whole process
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = ["django_ztask", "indexer"]
 

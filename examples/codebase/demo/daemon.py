@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -10,7 +9,9 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from .errors import RunError, UsageError
+from django_ztask.models import Node
+
+from .errors import RunError
 
 START_LIMIT = 30.0  # seconds until the daemon must listen
 STOP_LIMIT = 60.0  # seconds it gets to finish its running tasks after TERM
@@ -22,16 +23,14 @@ class Daemon:
 
     process: subprocess.Popen[bytes]
 
-    def __init__(self, project: Path, var: Path, socket: Path, lock: int) -> None:
+    def __init__(self, project: Path, var: Path, lock: int) -> None:
         self.project = project
-        self.socket = socket
         self.lock = lock
         self.log = var / "ztaskd.log"
         self.output = var / "ztaskd.out"  # what it prints besides its log, such as a crash at start
 
     def __enter__(self) -> Daemon:
         self.log.unlink(missing_ok=True)
-        self.socket.unlink(missing_ok=True)
         command = [sys.executable, "-m", "ztaskd", "--noreload", "-l", "INFO", "-f", str(self.log)]
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
@@ -44,9 +43,9 @@ class Daemon:
                 start_new_session=True,  # Ctrl-C reaches only us, and we stop the daemon in good order
                 pass_fds=[self.lock],  # should we be killed, the lock stays as long as the daemon does
             )
-        os.pwrite(self.lock, f"{self.process.pid:<10}\n".encode(), 0)
         try:
-            self.wait_until_it_listens()
+            os.pwrite(self.lock, f"{self.pid:<10}\n".encode(), 0)
+            self.wait_until_ready()
         except BaseException:
             self.stop()
             raise
@@ -66,12 +65,13 @@ class Daemon:
         entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         return os.pathsep.join([str(self.project), *(os.path.abspath(entry) for entry in entries if entry)])
 
-    def wait_until_it_listens(self) -> None:
+    def wait_until_ready(self) -> None:
+        """A node writes its row when it is ready to take tasks."""
         limit = time.monotonic() + START_LIMIT
-        while not self.socket.exists():
+        while not Node.objects.filter(pid=self.pid).exists():
             self.check()
             if time.monotonic() > limit:
-                raise RunError(f"ztaskd does not listen after {START_LIMIT:.0f} s{self.end_of_log()}")
+                raise RunError(f"ztaskd is not ready after {START_LIMIT:.0f} s{self.end_of_log()}")
             time.sleep(0.05)
 
     def check(self) -> None:
@@ -97,23 +97,9 @@ class Daemon:
             raise RunError(f"ztaskd did not stop cleanly: exit status {status}{self.end_of_log()}")
 
     def end_of_log(self) -> str:
-        """The last lines of the log and of what the daemon printed besides, for an error message."""
-        lines = []
+        """The last lines of its log, or of what it printed before it had one, for an error message."""
         for path in (self.log, self.output):
-            if path.exists():
-                lines += path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL:]
-        return ", and its log is empty" if not lines else "; the end of its log:\n  " + "\n  ".join(lines)
-
-
-def take_lock(path: Path) -> int:
-    """One run at a time: a second one would delete the database under the first one's feet."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.read(descriptor, 20).decode().strip()
-        os.close(descriptor)
-        hint = f" (its ztaskd is process {owner})" if owner else ""
-        raise UsageError(f"another run of the demo is still going{hint}") from None
-    os.ftruncate(descriptor, 0)
-    return descriptor
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+            if lines:
+                return "; the end of its log:\n  " + "\n  ".join(lines[-LOG_TAIL:])
+        return ", and its log is empty"

@@ -6,8 +6,9 @@ import time
 from collections import deque
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, Q
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 
@@ -24,12 +25,13 @@ SPEED_WINDOW = 5.0  # seconds over which the speed is measured
 
 @dataclass(frozen=True)
 class Counts:
-    """How many tasks are in which state, as the journal says. What waits for a retry is queued again."""
+    """How many tasks are in which state, as the journal says."""
 
     total: int
     succeeded: int = 0
     failed: int = 0
     running: int = 0
+    retrying: int = 0  # failed before, and queued again
 
     @property
     def done(self) -> int:
@@ -65,11 +67,12 @@ class Bar(AbstractContextManager["Bar"]):
 
     def __init__(self, console: Console, total: int) -> None:
         self.bar = Progress(
-            SpinnerColumn(),
-            BarColumn(bar_width=None),
-            TaskProgressColumn(),
+            SpinnerColumn("dots", style="green"),
+            BarColumn(bar_width=None, complete_style="green", finished_style="green"),
+            TaskProgressColumn("{task.percentage:>3.0f}%"),
             TextColumn("[green]{task.fields[done]} done[/]"),
             TextColumn("[red]{task.fields[failed]} failed[/]"),
+            TextColumn("[yellow]{task.fields[retrying]} to retry[/]"),
             TextColumn("[cyan]{task.fields[running]} running[/]"),
             TextColumn("{task.fields[rate]}/s"),
             TextColumn("[dim]ETA {task.fields[eta]}[/]"),
@@ -77,7 +80,15 @@ class Bar(AbstractContextManager["Bar"]):
             expand=True,
             transient=True,  # the summary says it all
         )
-        self.task = self.bar.add_task("", total=total, done="0", failed=0, running=0, rate=0, eta="--:--")
+        fields: dict[str, Any] = {
+            "done": 0,
+            "failed": 0,
+            "retrying": 0,
+            "running": 0,
+            "rate": 0,
+            "eta": "--:--",
+        }
+        self.task = self.bar.add_task("", total=total, **fields)
 
     def __enter__(self) -> Bar:
         self.bar.start()
@@ -92,6 +103,7 @@ class Bar(AbstractContextManager["Bar"]):
             completed=counts.done,
             done=f"{counts.done:,}",
             failed=counts.failed,
+            retrying=counts.retrying,
             running=counts.running,
             rate=f"{speed.rate:.0f}",
             eta=speed.remaining(counts),
@@ -114,23 +126,28 @@ class Lines(AbstractContextManager["Lines"]):
         self.next = time.monotonic() + PLAIN_EVERY
         self.console.print(
             f"{counts.done / counts.total:4.0%}  {counts.done:,} of {counts.total:,} tasks done,"
-            f" {counts.failed} failed, {counts.running} running, {speed.rate:.0f}/s",
-            highlight=False,
+            f" {counts.failed} failed, {counts.retrying} to retry, {counts.running} running, {speed.rate:.0f}/s",
         )
 
 
 def look(total: int) -> Counts:
-    rows = Task.objects.values_list("status").annotate(Count("uuid")).order_by()
-    found = dict(rows)
-    states = ("SUCCEEDED", "FAILED", "RUNNING")
-    return Counts(total, *(found.get(state, 0) for state in states))
+    states = {
+        "succeeded": Q(status="SUCCEEDED"),
+        "failed": Q(status="FAILED"),
+        "running": Q(status="RUNNING"),
+        "retrying": Q(status="QUEUED", failures__gt=0),
+    }
+    return Counts(
+        total, **Task.objects.aggregate(**{name: Count("uuid", filter=q) for name, q in states.items()})
+    )
 
 
 def follow(total: int, daemon: Daemon, console: Console) -> Counts:
     """Returns when all tasks are done; raises RunError when the daemon dies or nothing moves any more."""
     speed = Speed()
     changed, last = time.monotonic(), 0
-    live = console.is_terminal and not console.is_dumb_terminal
+    # isatty besides, since CI services set FORCE_COLOR, which makes a pipe count as a terminal
+    live = console.file.isatty() and console.is_terminal and not console.is_dumb_terminal
     with Bar(console, total) if live else Lines(console) as display:
         while True:
             counts = look(total)

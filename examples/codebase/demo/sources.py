@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import UsageError
@@ -12,15 +13,27 @@ from .errors import UsageError
 LEFT_OUT = {"site-packages", "dist-packages", "__pycache__"}
 
 
-def choose_folder(argument: str | None) -> tuple[Path, str]:
-    """The folder to index and how to call it in the summary."""
+@dataclass(frozen=True)
+class Codebase:
+    """The folder to index, how to call it, and why some of its files fail, if that is known."""
+
+    folder: Path
+    title: str
+    why_failures: str = ""
+
+
+def choose_folder(argument: str | None) -> Codebase:
     if argument is None:
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        return Path(sysconfig.get_path("stdlib")).resolve(), f"the standard library of Python {version}"
+        return Codebase(
+            Path(sysconfig.get_path("stdlib")).resolve(),
+            f"the standard library of Python {version}",
+            "Data of Python's own tests: Python 2 code, bad encodings, bad syntax.",
+        )
     folder = Path(argument).expanduser()
     if not folder.is_dir():
         raise UsageError(f"{argument} is not a folder")
-    return folder.resolve(), argument
+    return Codebase(folder.resolve(), str(folder.resolve()))
 
 
 def find_sources(folder: Path) -> list[str]:

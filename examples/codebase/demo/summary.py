@@ -18,6 +18,7 @@ from django_ztask.models import Attempt, Task
 
 from .errors import RunError
 from .progress import Counts
+from .sources import Codebase
 
 TOP = 5
 Ids = dict[str, str]  # task id -> path of the file it was about
@@ -36,30 +37,34 @@ def check_nothing_lost(ids: Ids) -> None:
             raise RunError(f"{succeeded} {task} tasks succeeded, but {written} files have their result")
 
 
-def print_summary(console: Console, title: str, files: int, ids: Ids, counts: Counts, elapsed: float) -> None:
+def print_summary(console: Console, codebase: Codebase, ids: Ids, counts: Counts, elapsed: float) -> None:
     console.print()
-    console.print(Text(title[:1].upper() + title[1:], style="bold"))
-    console.print(key_figures(files, counts, elapsed))
+    console.print(Text(codebase.title[:1].upper() + codebase.title[1:], style="bold"))
+    console.print(key_figures(len(set(ids.values())), counts, elapsed))
     console.print()
     console.print(most_definitions())
     if counts.failed:
         console.print()
         console.print(failures(ids))
+        if codebase.why_failures:
+            console.print(Text("  " + codebase.why_failures, style="dim"))
 
 
 def key_figures(files: int, counts: Counts, elapsed: float) -> Table:
-    sums = SourceFile.objects.aggregate(
-        lines=Sum("lines"), functions=Sum("functions"), classes=Sum("classes")
-    )
-    lines, functions, classes = (sums[name] or 0 for name in ("lines", "functions", "classes"))
+    columns = ("lines", "functions", "classes")
+    sums = SourceFile.objects.aggregate(**{name: Sum(name) for name in columns})
+    lines, functions, classes = (sums[name] or 0 for name in columns)
     figures = Table.grid(padding=(0, 2))
     figures.add_column(style="cyan")
-    figures.add_row("  Files", f"{files:,} with {lines:,} lines")
-    figures.add_row("  Definitions", f"{functions + classes:,}: {functions:,} functions, {classes:,} classes")
-    figures.add_row(
-        "  Tasks", f"{counts.done:,} done: {counts.succeeded:,} succeeded, {counts.failed:,} failed"
-    )
-    figures.add_row("  Time", f"{elapsed:.1f} s, {counts.done / elapsed:,.0f} tasks/s")
+    for label, text in (
+        ("Files", f"{files:,}"),
+        ("Lines", f"{lines:,}"),
+        ("Functions", f"{functions:,}"),
+        ("Classes", f"{classes:,}"),
+        ("Tasks", f"{counts.done:,} done: {counts.succeeded:,} succeeded, {counts.failed:,} failed"),
+        ("Time", f"{elapsed:.1f} s, {counts.done / elapsed:,.0f} tasks/s"),
+    ):
+        figures.add_row("  " + label, text)
     return figures
 
 
@@ -93,7 +98,7 @@ def failures(ids: Ids) -> Table:
     table.add_column("for example", header_style="dim", overflow="fold")
     for (kind, task), found in sorted(groups.items(), key=lambda group: -len(group[1])):
         path, message = found[0]
-        example = Text.assemble((path, "cyan"), "\n", message.partition("\n")[0])
+        example = Text("\n").join([Text(path, style="cyan"), *map(Text, message.splitlines()[:1])])
         table.add_row(Text(kind, style="red"), task, f"{len(found):,}", example)
     return table
 
@@ -107,7 +112,7 @@ def print_what_next(console: Console, project: Path, log: Path, failed: int) -> 
             "--noreload",
             "--replayfailed",
         ]
-        console.print("\n[bold]Try the failed tasks again[/] (in this folder; Ctrl-C stops it)")
+        console.print("\n[bold]Run the failed tasks again[/], from this folder (Ctrl-C stops it)")
         console.print(Text("  " + shlex.join(replay)), soft_wrap=True)
     console.print(Text.assemble(("\nLog", "bold"), f"  {short(log)}"), soft_wrap=True)
 

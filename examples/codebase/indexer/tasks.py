@@ -7,6 +7,7 @@ import hashlib
 import io
 import tokenize
 import warnings
+from collections import Counter
 from pathlib import Path
 
 from django_ztask.decorators import task
@@ -32,8 +33,8 @@ def analyse_source(folder: str, path: str) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # old code is full of dubious escapes; not our subject
         tree = ast.parse(data, filename=path)
-    nodes = list(ast.walk(tree))
-    functions = sum(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) for node in nodes)
-    classes = sum(isinstance(node, ast.ClassDef) for node in nodes)
+    kinds = Counter(map(type, ast.walk(tree)))
+    functions = kinds[ast.FunctionDef] + kinds[ast.AsyncFunctionDef]
+    classes = kinds[ast.ClassDef]
     SourceFile.objects.update_or_create(path=path, defaults={"functions": functions, "classes": classes})
     return functions + classes

@@ -1,10 +1,13 @@
 """Task functions of the test site. Each leaves a line in the ledger, a file outside the journal."""
 
+import logging
 import os
+import subprocess
 import sys
 import time
 
 from django.db import connection, transaction
+from django.utils import translation
 
 from django_ztask import current_task
 from django_ztask.decorators import task
@@ -62,14 +65,8 @@ def enqueue_more(count):
 
 
 @task()
-def leave_transaction_open():
-    transaction.set_autocommit(False)
-    Order.objects.create(number=666)
-
-
-@task()
 def in_atomic():
-    return connection.in_atomic_block
+    return [connection.in_atomic_block, connection.get_autocommit()]
 
 
 @task()
@@ -78,32 +75,86 @@ def say(text):
     print(text, file=sys.stderr)
 
 
-class Nasty(Exception):
-    def __str__(self):
-        raise RuntimeError("even its text")
-
-
-@task(retry_count=0)
-def nasty(kind):
-    import gevent
-
-    raise {
-        "exit": SystemExit(3),
-        "greenlet-exit": gevent.GreenletExit("out"),
-        "keyboard": KeyboardInterrupt(),
-        "str": Nasty(),
-        "nul": ValueError("a\0b"),
-        "surrogate": ValueError("a\ud800b"),
-        "huge": ValueError("x" * 1_000_000),
-    }[kind]
-
-
-@task()
-def unpicklable():
-    return lambda: None
-
-
 @task()
 def who():
     current = current_task()
     return [current.id, current.function_name, current.attempt]
+
+
+@task()
+def echo(value):
+    return value
+
+
+@task()
+def pid():
+    return os.getpid()
+
+
+@task()
+def speak(language):
+    if language:
+        translation.activate(language)
+    return translation.get_language()
+
+
+@task()
+def ticks(count, pause):
+    for _ in range(count):
+        note("tick", time.time())
+        time.sleep(pause)
+
+
+@task()
+def order_slowly(number, seconds):
+    with transaction.atomic():
+        Order.objects.create(number=number)
+        time.sleep(seconds)
+
+
+@task()
+def shout(text):
+    subprocess.run([sys.executable, "-c", f"print({text!r})"], check=True, timeout=30)
+
+
+@task()
+def chain(generations):
+    """Seconds until the last of its descendants has run."""
+    began = time.monotonic()
+    if generations:
+        chain.async_(generations - 1).result(20)
+    return time.monotonic() - began
+
+
+def when_loaded():
+    mark.async_("on-load")
+
+
+class Loaded:
+    def __init__(self):
+        note("loaded", os.getpid())
+
+
+@task(retry_after=0.05)
+def long(seconds, first=False, fails=False):
+    """With `first`, only the first attempt takes its time."""
+    current = current_task()
+    note("began", current.id)
+    try:
+        if not first or current.attempt == 1:
+            time.sleep(seconds)
+    except BaseException as error:
+        note("cleaned", current.id, type(error).__name__)
+        raise
+    if fails:
+        raise ValueError("after all")
+
+
+@task()
+def environment():
+    return dict(os.environ)
+
+
+@task()
+def log(text):
+    logging.getLogger("shop").warning("%s", text)

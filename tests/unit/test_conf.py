@@ -1,0 +1,152 @@
+"""Each setting: its default, its reading when asked for, and what it refuses."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from django_ztask.conf import Settings, conf, keys
+
+NAN, INF = float("nan"), float("inf")
+
+DEFAULTS = {
+    "ZTASKD_URL": ("tcp://127.0.0.1:5555",),
+    "ZTASKD_ALWAYS_EAGER": False,
+    "ZTASKD_DISABLED": False,
+    "ZTASKD_RETRY_COUNT": 5,
+    "ZTASKD_RETRY_AFTER": 5.0,
+    "ZTASKD_ON_LOAD": (),
+    "ZTASKD_DATABASE": "default",
+    "ZTASKD_CONCURRENCY": 100,
+    "ZTASKD_PICKLE": True,
+    "ZTASKD_IMPORTS": (),
+    "ZTASKD_GRACE": 30.0,
+    "ZTASKD_LEASE": 15.0,
+    "ZTASKD_NODE": socket.gethostname(),
+}
+
+GOOD: list[tuple[str, Any, Any]] = [
+    ("ZTASKD_URL", "ipc:///run/ztaskd/node", ("ipc:///run/ztaskd/node",)),
+    ("ZTASKD_URL", ["tcp://a:1", "tcp://b.example:65535"], ("tcp://a:1", "tcp://b.example:65535")),
+    ("ZTASKD_URL", ("tcp://[::1]:5555",), ("tcp://[::1]:5555",)),
+    ("ZTASKD_URL", "ipc://" + "/" + "x" * 106, ("ipc:///" + "x" * 106,)),
+    ("ZTASKD_ALWAYS_EAGER", True, True),
+    ("ZTASKD_DISABLED", True, True),
+    ("ZTASKD_RETRY_COUNT", 0, 0),
+    ("ZTASKD_RETRY_AFTER", 0, 0.0),
+    ("ZTASKD_RETRY_AFTER", 0.25, 0.25),
+    ("ZTASKD_ON_LOAD", ["a.b", "c.D"], ("a.b", "c.D")),
+    ("ZTASKD_DATABASE", "journal", "journal"),
+    ("ZTASKD_CONCURRENCY", 1, 1),
+    ("ZTASKD_PICKLE", False, False),
+    ("ZTASKD_IMPORTS", ("a.b",), ("a.b",)),
+    ("ZTASKD_GRACE", 0, 0.0),
+    ("ZTASKD_LEASE", 60, 60.0),
+    ("ZTASKD_NODE", "web-1.example_x@y", "web-1.example_x@y"),
+]
+
+BAD: list[tuple[str, Any]] = [
+    *[("ZTASKD_URL", value) for value in (None, "", 5555, [], [None], {}, b"tcp://a:1")],
+    *[
+        ("ZTASKD_URL", value)
+        for value in (
+            "tcp://a",
+            "tcp://a:",
+            "tcp://a:0",
+            "tcp://a:65536",
+            "tcp://a:5555/",
+            "tcp://a:5555 ",
+            "tcp://a:5555\n",
+            "tcp://::1:5555",
+            "tcp:// a:1",
+            "udp://a:1",
+            "ipc://relative",
+            "ipc://",
+            "ipc:///" + "x" * 107,
+            "127.0.0.1:5555",
+        )
+    ],
+    ("ZTASKD_URL", ["tcp://a:1", "tcp://b"]),
+    *[("ZTASKD_ALWAYS_EAGER", value) for value in (1, 0, "True", None)],
+    *[("ZTASKD_DISABLED", value) for value in (1, "no", None)],
+    *[("ZTASKD_PICKLE", value) for value in (0, "False", None)],
+    *[("ZTASKD_RETRY_COUNT", value) for value in (-1, 1.0, "5", True, None)],
+    *[
+        (name, value)
+        for name in ("ZTASKD_RETRY_AFTER", "ZTASKD_GRACE", "ZTASKD_LEASE")
+        for value in (-0.1, "5", True, None, NAN, INF, 10**400)
+    ],
+    *[("ZTASKD_CONCURRENCY", value) for value in (0, -5, 1.5, "100", True, None)],
+    *[
+        (name, value)
+        for name in ("ZTASKD_ON_LOAD", "ZTASKD_IMPORTS")
+        for value in ("a.b", None, [1], [""], {"a.b"}, 7)
+    ],
+    *[("ZTASKD_DATABASE", value) for value in ("", None, 1)],
+    *[("ZTASKD_NODE", value) for value in ("", "a b", "a/b", "x" * 101, 7, "a\n")],
+]
+
+
+def read(name: str) -> Any:
+    return getattr(conf, name.removeprefix("ZTASKD_").lower())
+
+
+def test_every_setting_is_in_this_test() -> None:
+    assert {setting.name for setting in Settings()} == set(DEFAULTS)
+
+
+@pytest.mark.parametrize(("name", "default"), DEFAULTS.items())
+def test_the_default(name: str, default: Any) -> None:
+    with override_settings():
+        if hasattr(settings, name):
+            delattr(settings, name)
+        assert read(name) == default
+        assert type(read(name)) is type(default)
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), GOOD)
+def test_a_setting_is_read_when_it_is_asked_for(name: str, value: Any, expected: Any) -> None:
+    before = read(name)
+    with override_settings(**{name: value}):
+        assert read(name) == expected
+        assert type(read(name)) is type(expected)
+    assert read(name) == before
+
+
+def identify(value: Any) -> str:
+    return type(value).__name__ if not isinstance(value, str) else value[:20]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD, ids=identify)
+def test_a_wrong_value_raises_improperly_configured_and_names_the_setting(name: str, value: Any) -> None:
+    with override_settings(**{name: value}), pytest.raises(ImproperlyConfigured, match=f"^{name} "):
+        read(name)
+
+
+def test_a_setting_that_is_not_there_is_no_attribute() -> None:
+    with pytest.raises(AttributeError):
+        conf.nonsense  # noqa: B018
+
+
+def test_keys_differ_by_purpose_and_by_secret() -> None:
+    purposes = ["row", "result", "message"]
+    with override_settings(SECRET_KEY="one", SECRET_KEY_FALLBACKS=[]):
+        one = {keys(purpose)[0] for purpose in purposes}
+    with override_settings(SECRET_KEY="two", SECRET_KEY_FALLBACKS=[]):
+        two = {keys(purpose)[0] for purpose in purposes}
+    assert len(one | two) == 6
+    assert all(len(key) == 32 for key in one)
+
+
+def test_the_secret_key_signs_and_the_fallbacks_only_verify() -> None:
+    with override_settings(SECRET_KEY="old"):
+        old = keys("row")[0]
+    with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old", b"older"]):
+        assert len(keys("row")) == 3
+        assert keys("row")[0] != old
+        assert keys("row")[1] == old

@@ -1,0 +1,167 @@
+"""@task(): what it takes and refuses, and what the caller of a task function is told at once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from django_ztask import client, decorators
+from django_ztask.decorators import Options, TaskFunction, task
+
+NAN, INF = float("nan"), float("inf")
+
+
+def plain(a: Any, b: Any = 2) -> Any:
+    """Adds."""
+    return a + b
+
+
+@pytest.fixture(autouse=True)
+def own_registry(functions: dict[str, Any]) -> None:
+    """What these tests decorate is forgotten after each."""
+
+
+@pytest.mark.parametrize("decorate", [task, task()], ids=["bare", "called"])
+def test_a_task_function_is_still_the_function(decorate: Callable[..., Any]) -> None:
+    made = decorate(plain)
+    assert isinstance(made, TaskFunction)
+    assert made(1) == 3
+    assert made(1, b=1) == 2
+    assert (made.__name__, made.__doc__, made.__module__) == ("plain", "Adds.", __name__)
+    assert made.__wrapped__ is plain
+    assert made.name == f"{__name__}.plain"
+    assert made.name in repr(made)
+    assert made.options == Options()
+
+
+def test_the_functions_own_attributes_do_not_disturb_the_task() -> None:
+    def odd() -> str:
+        return "odd"
+
+    odd.name, odd.options, odd.function = "other", {}, None  # type: ignore[attr-defined]
+    made = task(name="shop.odd")(odd)
+    assert made() == "odd"
+    assert made.name == "shop.odd"
+    assert made.options == Options()
+
+
+def test_every_option_is_kept() -> None:
+    options = {
+        "queue": "mail",
+        "priority": -5,
+        "retry_count": 0,
+        "retry_after": 1,
+        "backoff": 1.5,
+        "timeout": 0.5,
+    }
+    made = task(name="shop.add", **options)(plain)
+    assert made.name == "shop.add"
+    assert made.options == Options(**options)
+    assert made.options.policy() == {"retry_count": 0, "retry_after": 1, "backoff": 1.5, "timeout": 0.5}
+    assert task(plain).options.policy() == {}
+
+
+WRONG: list[tuple[dict[str, Any], type[Exception]]] = [
+    *[({"name": value}, TypeError) for value in ("", "  ", 7, b"x")],
+    *[({"queue": value}, ValueError) for value in ("", None, 7, "x" * 101)],
+    *[({"priority": value}, TypeError) for value in (None, 1.0, "1", True)],
+    *[({"priority": value}, ValueError) for value in (-32769, 32768)],
+    *[({"retry_count": value}, TypeError) for value in (1.0, "1", False)],
+    *[({"retry_count": value}, ValueError) for value in (-1, 2**31)],
+    *[
+        ({name: value}, TypeError)
+        for name in ("retry_after", "backoff", "timeout")
+        for value in ("5", True, Decimal(1), [1])
+    ],
+    *[
+        ({name: value}, ValueError)
+        for name in ("retry_after", "backoff", "timeout")
+        for value in (NAN, INF, -INF, -1, 10**400)
+    ],
+    *[({"backoff": value}, ValueError) for value in (0, 0.99)],
+    ({"timeout": 0}, ValueError),
+]
+
+
+def identify(value: Any) -> str:
+    return f"{next(iter(value))}" if isinstance(value, dict) else value.__name__
+
+
+@pytest.mark.parametrize(("options", "error"), WRONG, ids=identify)
+def test_a_wrong_option_is_refused_at_import_and_named(
+    options: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=next(iter(options))):
+        task(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [pair for pair in WRONG if "name" not in pair[0]],
+    ids=identify,
+)
+def test_a_wrong_option_of_one_call_is_refused_as_well(
+    options: dict[str, Any], error: type[Exception]
+) -> None:
+    made = task(plain)
+    with pytest.raises(error, match=next(iter(options))):
+        made.using(**options)
+
+
+@pytest.mark.parametrize("unknown", ["retries", "Queue", "delay"])
+def test_an_unknown_option_lists_those_there_are(unknown: str) -> None:
+    with pytest.raises(TypeError, match=rf"{unknown}.*queue.*timeout"):
+        task(**{unknown: 1})
+    with pytest.raises(TypeError, match=rf"{unknown}.*queue.*timeout"):
+        task(plain).using(**{unknown: 1})
+
+
+@pytest.mark.parametrize(
+    "thing", ["name", 7, len, print, str, Options, staticmethod(plain), classmethod(plain), {}], ids=repr
+)
+def test_only_plain_functions_become_tasks(thing: Any) -> None:
+    with pytest.raises(TypeError, match="plain function"):
+        task(thing)
+
+
+def test_async_functions_are_refused_with_a_reason() -> None:
+    async def coroutine() -> None: ...
+
+    async def generator() -> Any:
+        yield 1
+
+    for function in (coroutine, generator):
+        with pytest.raises(TypeError, match=rf"{function.__name__} is an async function"):
+            task()(function)  # type: ignore[type-var]
+
+
+def test_a_name_longer_than_its_column_is_refused() -> None:
+    task(name="x" * 255)(plain)
+    with pytest.raises(ValueError, match="255"):
+        task(name="x" * 256)(plain)
+
+
+def test_two_functions_of_one_name_are_refused_and_both_are_named() -> None:
+    task(name="shop.same")(plain)
+    with pytest.raises(ValueError, match=r"'shop\.same' is taken by .*\.plain.*identify.*@task\(name="):
+        task(name="shop.same")(identify)
+
+
+def test_a_module_that_is_imported_again_replaces_its_own(functions: dict[str, Any]) -> None:
+    task(plain)
+    again = task(plain)
+    assert functions[again.name] is again
+
+
+def test_a_task_function_can_be_copied() -> None:
+    assert copy.copy(task(plain))(1) == 3
+
+
+def test_decorating_neither_looks_at_settings_nor_at_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "conf", None)
+    assert not hasattr(decorators, "conf")
+    task(plain)
