@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -28,7 +30,7 @@ _RELAXED = re.compile(r"synchronous\s*=\s*(normal|off|0|1)\b", re.IGNORECASE)
 @register("ztaskd")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """Every check of ztaskd."""
-    return [*_unknown_names(), *_values(), *_on_load(), *_journal()]
+    return [*_unknown_names(), *_values(), *_on_load(), *_journal(), *_old_distribution()]
 
 
 def _known() -> dict[str, Setting[Any]]:
@@ -124,3 +126,17 @@ def _sqlite(alias: str, database: dict[str, Any]) -> Iterator[CheckMessage]:
             hint="Remove 'PRAGMA synchronous' from its init_command.",
             id="ztaskd.W003",
         )
+
+
+def _old_distribution() -> Iterator[CheckMessage]:
+    try:
+        old = version("django-ztask")
+    except PackageNotFoundError:
+        return
+    yield Warning(
+        f"django-ztask {old} is installed beside ztaskd: both own the package folder django_ztask, so either "
+        "may overwrite or remove files of the other.",
+        hint=f"Run: {sys.executable} -m pip uninstall django-ztask; then install ztaskd again, with "
+        "--force-reinstall --no-deps, since the first takes shared files away.",
+        id="ztaskd.W004",
+    )

@@ -68,6 +68,9 @@ def run(
         serialize.verify(task.id, task.function_name, payload, mac, keys("row"))
         if payload.codec == serialize.PICKLE and not conf.pickle:
             return Outcome(Kind.REFUSED, exception="its arguments are a pickle, and ZTASKD_PICKLE is False")
+        if payload.codec == serialize.LEGACY:
+            reason = "its arguments are those of django-ztask, which could not be read when it was upgraded"
+            return Outcome(Kind.REFUSED, exception=reason)
         return _run_verified(task, payload, limit or nullcontext())
     except MacError as error:
         return Outcome(Kind.REFUSED, exception=describe(error))

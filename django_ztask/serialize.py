@@ -22,6 +22,8 @@ from django_ztask.errors import ArgumentError, MacError
 
 JSON = "json"
 PICKLE = "pickle"
+# Of rows from django-ztask whose arguments migration 0003 could not read; they are never decoded.
+LEGACY = "legacy"
 
 # Nesting that exact JSON carries; deeper values go as a pickle, so that no decoder meets its recursion limit.
 MAX_DEPTH = 50

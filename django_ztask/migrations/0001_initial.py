@@ -1,6 +1,8 @@
-"""The table of django-ztask 0.1.0, exactly: old installs have it already."""
+"""The table of django-ztask 0.1.0, exactly: old installs have it already, and keep it."""
 
 from django.db import migrations, models
+
+from django_ztask.adopt import CreateOrAdopt
 
 
 class Migration(migrations.Migration):
@@ -8,7 +10,7 @@ class Migration(migrations.Migration):
     dependencies = []
 
     operations = [
-        migrations.CreateModel(
+        CreateOrAdopt(
             name="Task",
             fields=[
                 ("uuid", models.CharField(max_length=36, primary_key=True, serialize=False)),

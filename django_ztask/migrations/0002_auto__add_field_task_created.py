@@ -2,12 +2,14 @@
 
 from django.db import migrations, models
 
+from django_ztask.adopt import AddFieldIfMissing
+
 
 class Migration(migrations.Migration):
     dependencies = [("django_ztask", "0001_initial")]
 
     operations = [
-        migrations.AddField(
+        AddFieldIfMissing(
             model_name="task", name="created", field=models.DateTimeField(blank=True, null=True)
         ),
     ]

@@ -1,7 +1,16 @@
-"""The journal: the columns beyond django-ztask's own, and the tables Attempt and Node."""
+"""The journal: the columns beyond django-ztask's own, and the tables Attempt and Node. Old rows are brought
+up to date, once."""
+
+from typing import Any
 
 import django.db.models.deletion
 from django.db import migrations, models
+
+from django_ztask import oldrows
+
+
+def upgrade_old_rows(apps: object, schema_editor: Any) -> None:
+    oldrows.upgrade(schema_editor.connection)
 
 
 class Migration(migrations.Migration):
@@ -159,6 +168,8 @@ class Migration(migrations.Migration):
             name="retry_count",
             field=models.IntegerField(default=0, help_text="Retries left."),
         ),
+        # Before the indexes, which are then made once over what came out.
+        migrations.RunPython(upgrade_old_rows, migrations.RunPython.noop, hints={"model_name": "task"}),
         migrations.AddIndex(
             model_name="task",
             index=models.Index(

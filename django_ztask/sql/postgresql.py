@@ -71,7 +71,7 @@ REPLAY = """UPDATE django_ztask_task
     SET status = 'QUEUED', next_attempt = %s, failed = NULL, started = NULL, finished = NULL, node = NULL,
         replays = replays + 1,
         retry_count = coalesce((meta ->> 'retry_count')::int, %s)
-    WHERE status = 'FAILED'"""
+    WHERE status = 'FAILED' AND codec <> 'legacy'"""
 
 FAIL_UNKNOWN = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
