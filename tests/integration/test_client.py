@@ -22,6 +22,8 @@ from tests.integration.helpers import race, row
 from tests.project.shop.models import Order
 from tests.project.shop.tasks import add
 
+pytestmark = pytest.mark.both_databases
+
 
 def everything() -> set[str]:
     return set(Task.objects.values_list("uuid", flat=True))

@@ -19,6 +19,8 @@ from django_ztask.serialize import dump_result
 from tests.integration.helpers import BOOT, claim, claim_new, ending, failed, finish
 from tests.project.shop.tasks import add
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:

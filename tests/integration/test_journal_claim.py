@@ -22,6 +22,8 @@ from tests.integration.helpers import (
     status,
 )
 
+pytestmark = pytest.mark.both_databases
+
 NOW = 1_700_000_000.0
 STATES = ["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
 

@@ -27,6 +27,8 @@ from tests.integration.helpers import (
     status,
 )
 
+pytestmark = pytest.mark.both_databases
+
 
 def test_a_success_keeps_its_result_and_leaves_no_attempt() -> None:
     task = claim_new()

@@ -15,6 +15,8 @@ from django_ztask.models import Attempt, Node, Task
 from django_ztask.rows import NewTask
 from tests.integration.helpers import ADD, new_task, race, record, row
 
+pytestmark = pytest.mark.both_databases
+
 
 def test_a_row_holds_what_was_given() -> None:
     policy = {"retry_count": 7, "timeout": 1.5}

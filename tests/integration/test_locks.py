@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.integration.helpers import ROOT
 from django.db import connection
 
+from tests.integration.helpers import ROOT
 from ztaskd.locks import LockFile, folder_for, is_held
 
 # Takes the lock, says so, and waits for a line.

@@ -14,6 +14,8 @@ from tests.integration.helpers import row
 from tests.project.shop.models import Order
 from tests.project.shop.tasks import add
 
+pytestmark = pytest.mark.both_databases
+
 
 class Oops(Exception):
     pass
