@@ -26,12 +26,16 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def new_site(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Callable[..., Site]]:
-    """Makes sites; keyword arguments are settings."""
+def new_site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, template: Path
+) -> Iterator[Callable[..., Site]]:
+    """Makes sites; keyword arguments are settings. Daemons start through manage.py, or as the test's module
+    says with PROGRAM."""
     sites: list[Site] = []
 
     def make(**settings: Any) -> Site:
         sites.append(Site(tmp_path_factory.mktemp("s"), template, **settings))
+        sites[-1].program = getattr(request.module, "PROGRAM", MANAGE)
         return sites[-1]
 
     yield make

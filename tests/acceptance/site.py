@@ -25,6 +25,7 @@ class Site:
         self.database = folder / "db.sqlite3"
         self.ledger_path = folder / "ledger"
         self.settings = {"ZTASKD_URL": f"ipc://{folder}/run/node", **settings}
+        self.program = MANAGE
         self.programs: list[Program] = []
         self._next_caller: Caller | None = None
         shutil.copyfile(template, self.database)
@@ -47,7 +48,7 @@ class Site:
     def start(
         self,
         *args: str,
-        program: list[str] = MANAGE,
+        program: list[str] | None = None,
         ready: bool = True,
         log: bool = True,
         cwd: Path = ROOT,
@@ -56,7 +57,7 @@ class Site:
         """A daemon, once it is `ready`. Without `log`, its log is its standard output."""
         output = self.folder / f"{len(self.programs)}.out"
         path = output.with_suffix(".log") if log else output
-        command = [*program, "--noreload", *(["-f", str(path)] if log else []), *args]
+        command = [*(program or self.program), "--noreload", *(["-f", str(path)] if log else []), *args]
         daemon = Daemon(command, self.env(**env), cwd, output, path)
         self.programs.append(daemon)
         if self._next_caller is None:

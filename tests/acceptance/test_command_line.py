@@ -80,10 +80,7 @@ def test_no_project_is_exit_2_and_says_how_to_name_one(site):
     ("name", "value"),
     [
         ("ZTASKD_URL", "not a url"),
-        ("ZTASKD_URL", "tcp://127.0.0.1:99999"),
         ("ZTASKD_URL", "tcp://0.0.0.0:5599"),
-        ("ZTASKD_URL", "tcp://192.0.2.1:5599"),
-        ("ZTASKD_CONCURRENCY", 0),
         ("ZTASKD_RETRY_AFTER", "soon"),
         ("ZTASKD_ON_LOAD", ["tests.project.shop.tasks.nothing"]),
         ("ZTASKD_IMPORTS", ["tests.project.nothing"]),

@@ -5,9 +5,10 @@ from itertools import pairwise
 
 import pytest
 
-from tests.acceptance.daemon import wait_for
+from tests.acceptance.daemon import MODULE, wait_for
 
 pytestmark = pytest.mark.acceptance
+PROGRAM = MODULE  # the quickest to start
 
 KINDS = [
     "exit",

@@ -6,9 +6,10 @@ import socket
 
 import pytest
 
-from tests.acceptance.daemon import free_port
+from tests.acceptance.daemon import MODULE, free_port
 
 pytestmark = pytest.mark.acceptance
+PROGRAM = MODULE  # the quickest to start
 
 GREETING = b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x00NULL" + bytes(16) + b"\0" + bytes(31)
 

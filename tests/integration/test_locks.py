@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import stat
@@ -127,6 +128,24 @@ def test_releasing_twice_or_before_taking_is_fine(path: Path) -> None:
     lock.release()
     assert not path.exists()
     assert lock.acquire("me again")
+    lock.release()
+
+
+def test_a_file_that_its_holder_removed_in_the_last_moment_is_not_mistaken_for_the_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between our open and our lock: what we lock then is no longer at the path."""
+    flock, removed = fcntl.flock, []
+
+    def slow_flock(fd: int, how: int) -> None:
+        if not removed:
+            removed.append(path.unlink())
+        flock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", slow_flock)
+    lock = LockFile(path)
+    assert lock.acquire("me")
+    assert (is_held(path), lock.holder()) == (True, "me")
     lock.release()
 
 
