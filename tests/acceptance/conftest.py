@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests import postgres
 from tests.acceptance.daemon import MANAGE, PATIENCE, ROOT
+from tests.acceptance.postgres_site import PostgresSite
 from tests.acceptance.site import Site
 
 _figures: list[str] = []
@@ -25,16 +27,33 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site.database
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("both_databases"):
+        metafunc.parametrize("vendor", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture
+def vendor(request: pytest.FixtureRequest) -> str:
+    name = str(getattr(request, "param", "sqlite"))
+    if name == "postgresql":
+        try:
+            postgres.server()
+        except postgres.NotFound as error:
+            pytest.skip(str(error))
+    return name
+
+
 @pytest.fixture
 def new_site(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, template: Path
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, template: Path, vendor: str
 ) -> Iterator[Callable[..., Site]]:
     """Makes sites; keyword arguments are settings. Daemons start through manage.py, or as the test's module
     says with PROGRAM."""
     sites: list[Site] = []
 
     def make(**settings: Any) -> Site:
-        sites.append(Site(tmp_path_factory.mktemp("s"), template, **settings))
+        kind = PostgresSite if vendor == "postgresql" else Site
+        sites.append(kind(tmp_path_factory.mktemp("s"), template, **settings))
         sites[-1].program = getattr(request.module, "PROGRAM", MANAGE)
         return sites[-1]
 

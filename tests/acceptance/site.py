@@ -120,7 +120,7 @@ class Site:
 
     def count(self, **columns: Any) -> int:
         """Tasks whose columns have these values."""
-        where = " AND ".join(f"{name} = ?" for name in columns) or "1"
+        where = " AND ".join(f"{name} = ?" for name in columns) or "1 = 1"
         return int(self.sql(f"SELECT count(*) FROM django_ztask_task WHERE {where}", *columns.values())[0])
 
     def wait_status(self, task_id: str, status: str, seconds: float = PATIENCE) -> dict[str, Any]:

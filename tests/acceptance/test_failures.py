@@ -7,7 +7,7 @@ import pytest
 
 from tests.acceptance.daemon import MODULE, wait_for
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.both_databases]
 PROGRAM = MODULE  # the quickest to start
 
 KINDS = [
@@ -32,7 +32,7 @@ def pauses(site, task_id):
     """Seconds between the end of each failed attempt and the start of the next one."""
     query = "SELECT started, finished FROM django_ztask_attempt WHERE task_id = ? ORDER BY attempt"
     rows = site.sql(query, task_id)
-    times = [[datetime.fromisoformat(text) for text in row] for row in rows]
+    times = [[datetime.fromisoformat(str(text)) for text in row] for row in rows]
     return [(b[0] - a[1]).total_seconds() for a, b in pairwise(times)]
 
 

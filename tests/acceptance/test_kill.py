@@ -6,7 +6,7 @@ import pytest
 
 from tests.acceptance.daemon import wait_for
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.both_databases]
 
 SLOTS = 20
 AHEAD = 200  # a batch: what may be claimed beyond the slots

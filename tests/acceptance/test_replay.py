@@ -4,7 +4,7 @@ import pytest
 
 from tests.acceptance.daemon import wait_for
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.both_databases]
 
 
 def test_failed_tasks_start_again_in_the_order_of_their_calls(site):

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.both_databases]
 
 
 def test_every_way_to_call_runs_in_the_daemon_and_gives_its_result_back(site):

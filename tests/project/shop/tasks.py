@@ -49,6 +49,12 @@ def fail_unless(path):
 
 
 @task()
+def pg_sleep(seconds):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(%s)", [seconds])
+
+
+@task()
 def order(number):
     Order.objects.create(number=number)
 
