@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sqlite3
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -111,6 +112,12 @@ def _vendor(engine: str) -> str:
 
 
 def _sqlite(alias: str, database: dict[str, Any]) -> Iterator[CheckMessage]:
+    if sqlite3.sqlite_version_info < (3, 35):
+        yield Error(
+            f"SQLite {sqlite3.sqlite_version} is too old for the journal: it needs 3.35 or newer (RETURNING).",
+            hint="Use a Python that is linked to a newer SQLite.",
+            id="ztaskd.E005",
+        )
     options = database.get("OPTIONS") or {}
     if str(options.get("transaction_mode")).upper() not in ("IMMEDIATE", "EXCLUSIVE"):
         yield Warning(

@@ -11,6 +11,8 @@ from django.core.checks import run_checks
 from django.core.checks.messages import DEBUG, ERROR, INFO, WARNING, CheckMessage
 from django.test import override_settings
 
+from django_ztask import checks
+
 SQLITE = "django.db.backends.sqlite3"
 GOOD = {
     "ENGINE": SQLITE,
@@ -117,6 +119,13 @@ def test_e004_a_database_that_cannot_hold_the_journal(engine: str) -> None:
     message = only(**databases(ENGINE=engine))
     assert (message.id, message.level) == ("ztaskd.E004", ERROR)
     assert engine.rpartition(".")[2] in message.msg or "unknown" in message.msg
+
+
+def test_e005_an_sqlite_without_returning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks.sqlite3, "sqlite_version_info", (3, 34, 1))
+    message = only(**databases())
+    assert (message.id, message.level) == ("ztaskd.E005", ERROR)
+    assert "3.35" in message.msg
 
 
 @pytest.mark.parametrize("options", [None, {}, {"transaction_mode": "DEFERRED"}, {"transaction_mode": None}])
