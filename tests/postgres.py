@@ -28,7 +28,13 @@ import pytest
 PATIENCE = 60.0
 
 # No durability: no test pulls the plug. (`synchronous_commit` stays on, so that its setting can be tested.)
-OPTIONS = {"listen_addresses": "", "fsync": "off", "autovacuum": "off", "max_connections": "200"}
+OPTIONS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "autovacuum": "off",
+    "max_connections": "200",
+    "timezone": "UTC",
+}
 
 # The server lives as long as the pipe to this shell, however the test process ends; then it all goes.
 KEEPER = (
