@@ -84,7 +84,7 @@ def _journal() -> Iterator[CheckMessage]:
         yield Error(f"ZTASKD_DATABASE: there is no database {alias!r}.", hint=hint, id="ztaskd.E003")
         return
     database = django_settings.DATABASES[alias]
-    vendor = _vendor(database["ENGINE"])
+    vendor = _vendor(str(database["ENGINE"]))
     if vendor not in sql.VENDORS:
         yield Error(
             f"The journal's database {alias!r} is {vendor}: ztaskd journals on SQLite and PostgreSQL.",

@@ -86,7 +86,7 @@ def serve(options: argparse.Namespace, began: float) -> int:
 
 
 def _serve(options: argparse.Namespace, began: float) -> int:
-    from django.db import connections
+    from django.db import DatabaseError, connections
 
     from django_ztask.conf import conf
     from ztaskd import locks, recover
@@ -118,6 +118,8 @@ def _serve(options: argparse.Namespace, began: float) -> int:
         project.prepare_journal(connections[conf.database])
         connections.close_all()
         return node.run(options.replayfailed, began)
+    except DatabaseError as error:
+        raise Refusal(Exit.DATABASE, f"the journal cannot be used: {error}") from None
     except BadAddress as error:
         raise Refusal(Exit.USAGE, str(error)) from None
     finally:

@@ -31,6 +31,8 @@ SYNC = 1.0
 
 RETRY_FIRST, RETRY_LAST = 0.05, 1.0  # seconds between attempts at a database that does not work
 
+CALL_PAUSES = (0.05, 0.2, 0.5)  # the same for a call, whose caller waits
+
 
 class GroupCommit:
     """Takes requests from `inbox`. `post` makes the hub call something: `answered`, for each transaction."""
@@ -56,7 +58,6 @@ class GroupCommit:
         self._dirty = False
 
     def run(self) -> None:
-        self.storage.connection()
         try:
             while True:
                 batch = self._gather()
@@ -186,13 +187,23 @@ class GroupCommit:
         self._synced = time.monotonic()
 
     def _do(self, call: Call) -> None:
-        try:
-            with self.storage.transaction(True) as connection:
-                value = call.verb(connection)
-        except BaseException as error:
-            self._post(functools.partial(call.answer.set_exception, error))
-        else:
-            self._post(functools.partial(call.answer.set, value))
+        """A database that does not work is given a few more tries; then the caller gets its error."""
+        for pause in (*CALL_PAUSES, None):
+            try:
+                with self.storage.transaction(True) as connection:
+                    value = call.verb(connection)
+            except self.storage.unavailable as error:
+                self.storage.close()
+                if pause is None or self.abandon:
+                    self._post(functools.partial(call.answer.set_exception, error))
+                    return
+                sleep(pause)
+            except BaseException as error:
+                self._post(functools.partial(call.answer.set_exception, error))
+                return
+            else:
+                self._post(functools.partial(call.answer.set, value))
+                return
 
     def _degraded(self, error: Exception) -> None:
         self._failing = True

@@ -70,8 +70,9 @@ class SQLiteStorage(Storage):
 
     def prepare(self, connection: Any) -> None:
         connection.transaction_mode = "IMMEDIATE"
-        self._pragma(connection, "busy_timeout = 0")
+        # In this order: the first statement may have to wait for whoever closes or recovers the file.
         self._pragma(connection, "synchronous = NORMAL")
+        self._pragma(connection, "busy_timeout = 0")
 
     @contextmanager
     def transaction(self, full: bool) -> Iterator[Any]:

@@ -57,7 +57,6 @@ class OldSite:
         self.settings: dict[str, Any] = {
             "DATABASES": {"default": database},
             "ZTASKD_URL": f"ipc://{folder}/node",
-            "SILENCED_SYSTEM_CHECKS": ["ztaskd.E004"],
         }
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
