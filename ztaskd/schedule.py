@@ -9,8 +9,8 @@ SWEEP = 1.0
 # commit, and few rows to run twice after a kill -9.
 HORIZON = 0.1
 
-# And never more rows than this.
-MOST_AHEAD = 1000
+# And never more rows than one batch of the committer: a kill -9 can repeat no more than slots + this.
+MOST_AHEAD = 200
 
 
 class Alarm:

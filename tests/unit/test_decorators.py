@@ -121,7 +121,9 @@ def test_an_unknown_option_lists_those_there_are(unknown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "thing", ["name", 7, len, print, str, Options, staticmethod(plain), classmethod(plain), {}], ids=repr
+    "thing",
+    ["name", 7, len, print, str, Options, staticmethod(plain), classmethod(plain), {}],
+    ids=lambda thing: repr(thing).partition(" at 0x")[0],
 )
 def test_only_plain_functions_become_tasks(thing: Any) -> None:
     with pytest.raises(TypeError, match="plain function"):
