@@ -90,8 +90,8 @@ def test_each_order_has_its_task_run_once_and_soon_and_each_rollback_has_neither
     assert Counter(marks) == Counter([*extra, *(f"order-{n}" for n in accepted)])
     site.wait_count(len(marks), status="SUCCEEDED", attempts=1)
     assert site.count() == len(marks)
-    for pid in before.keys() & after.keys():
-        assert after[pid] <= before[pid] + 3, (before, after)
+    # (some worker has served orders before, and opened what it needs; others may still have to)
+    assert max(after.values()) <= max(before.values()) + 3, (before, after)
     assert before.keys() & after.keys()
     assert sorted(waits(site, web, 10))[5] < 0.25  # by the sweep: half a second
 
