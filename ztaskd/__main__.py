@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 
 
 def main() -> int:
     """The console script `ztaskd`, and `python -m ztaskd`."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop_booting)
     _take_over_path()
     from ztaskd import cli
 
@@ -19,6 +22,11 @@ def main() -> int:
     from ztaskd import boot
 
     return boot.run(options)
+
+
+def _stop_booting(number: int, frame: object) -> None:
+    """Until the node takes over the signals there is nothing to drain."""
+    sys.exit(0)
 
 
 def _take_over_path() -> None:

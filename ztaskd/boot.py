@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
-import sys
 import time
 import traceback
 import uuid
@@ -23,8 +21,6 @@ def run(options: argparse.Namespace) -> int:
     from ztaskd import output
 
     began = time.perf_counter()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop_booting)
     output.open_standard_descriptors()
     terminal = os.dup(2)
     try:
@@ -35,11 +31,6 @@ def run(options: argparse.Namespace) -> int:
     except Exception:
         _say(terminal, options, f"crashed while starting:\n{traceback.format_exc()}")
         return Exit.CRASH
-
-
-def _stop_booting(number: int, frame: object) -> None:
-    """Until the node takes over the signals there is nothing to drain."""
-    sys.exit(Exit.CLEAN)
 
 
 def _run(options: argparse.Namespace, began: float) -> int:
@@ -90,7 +81,7 @@ def _serve(options: argparse.Namespace, began: float) -> int:
 
     from django_ztask.conf import conf
     from ztaskd import locks, recover
-    from ztaskd.addresses import AddressInUse, BadAddress
+    from ztaskd.addresses import BadAddress
     from ztaskd.lease import Lease
     from ztaskd.node import Node
 
@@ -102,7 +93,9 @@ def _serve(options: argparse.Namespace, began: float) -> int:
         raise Refusal(Exit.DATABASE, reason) from None
     node_lock = locks.LockFile(folder / f"node-{conf.node}.lock")
     if not node_lock.acquire(f"pid {os.getpid()}"):
-        raise AddressInUse(f"the node name {conf.node!r} (ZTASKD_NODE)", node_lock.holder())
+        who = f"{node_lock.holder()} (node {conf.node!r})"
+        reason = f"a daemon of this project runs already: {who}. Stop it first"
+        raise Refusal(Exit.ADDRESS_IN_USE, reason)
     boot_lock = locks.LockFile(recover.boot_lock(folder, boot))
     boot_lock.acquire(f"pid {os.getpid()}")
     try:
