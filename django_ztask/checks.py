@@ -85,7 +85,7 @@ def _journal() -> Iterator[CheckMessage]:
         return
     database = django_settings.DATABASES[alias]
     vendor = _vendor(str(database["ENGINE"]))
-    if vendor not in sql.VENDORS:
+    if vendor not in sql.STATEMENTS:
         yield Error(
             f"The journal's database {alias!r} is {vendor}: ztaskd journals on SQLite and PostgreSQL.",
             hint="Point ZTASKD_DATABASE to one of those; it need not be the project's only database.",

@@ -51,6 +51,7 @@ def _record(function: TaskFunction[..., Any], calls: list[Call], after: float) -
     function.ensure_importable()
     rows = _rows(function, calls, after)
     connection = connections[conf.database]
+    transport.connect()
     journal.record(connection, rows)
     _announce(connection, rows, after)
     return [TaskHandle(row.id) for row in rows]

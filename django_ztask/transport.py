@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import zmq
@@ -47,7 +48,14 @@ class Transport:
         self.deliver: Deliver | None = None  # set in a node: names go to its dispatcher, not over the wire
         self.context: zmq.Context[Any] | None = None
         self.socket: zmq.Socket[Any] | None = None
+        self.monitor: zmq.Socket[Any] | None = None  # until the first message: tells of refused connections
         self.urls: tuple[str, ...] = ()
+
+    def connect(self) -> None:
+        """Makes the socket, if there is none: its handshake then goes on while the first row is written."""
+        if self.socket is None and self.deliver is None:
+            with self.lock:
+                self._open(conf.url)
 
     def send(self, ids: Sequence[str], later: float | None) -> None:
         if self.deliver is not None:
@@ -55,13 +63,16 @@ class Transport:
             return
         frames = encode(Names(list(ids), later), keys("message")[0])
         with self.lock:
-            if self.socket is None or self.urls != conf.url:
-                self._open(conf.url, frames)
-            else:
+            self._open(conf.url)
+            if self.monitor is None:
                 self._try(frames)
+            else:
+                self._send_first(frames)
 
-    def _open(self, urls: tuple[str, ...], frames: list[bytes]) -> None:
-        """Makes the socket (again, when ZTASKD_URL changed in a test) and sends the first message."""
+    def _open(self, urls: tuple[str, ...]) -> None:
+        """Makes the socket: once, and again when ZTASKD_URL changed (in a test)."""
+        if self.socket is not None and self.urls == urls:
+            return
         self._close(0)
         # A context of our own: the project's may be closed, or be made for something else.
         self.context = zmq.Context()
@@ -76,17 +87,14 @@ class Transport:
             (zmq.RECONNECT_IVL_MAX, RECONNECT_MAX),
         ):
             self.socket.setsockopt(option, value)
-        monitor = self.socket.get_monitor_socket(zmq.EVENT_CONNECT_RETRIED)
+        self.monitor = self.socket.get_monitor_socket(zmq.EVENT_CONNECT_RETRIED)
         try:
             for url in urls:
                 self.socket.connect(url)
-            self._send_when_connected(frames, monitor, len(urls))
-            self.urls = urls
-        finally:
-            self.socket.disable_monitor()
-            monitor.close(0)
-            if self.urls != urls:  # a URL that cannot be connected to
-                self._close(0)
+        except zmq.ZMQError:
+            self._close(0)
+            raise
+        self.urls = urls
 
     def _try(self, frames: list[bytes]) -> bool:
         assert self.socket is not None
@@ -96,15 +104,20 @@ class Transport:
             return False
         return True
 
-    def _send_when_connected(self, frames: list[bytes], monitor: zmq.Socket[Any], urls: int) -> None:
+    def _send_first(self, frames: list[bytes]) -> None:
         """Short sleeps, so that a gevent-patched process goes on meanwhile; no longer than until every
         connection was refused."""
+        assert self.socket is not None
+        assert self.monitor is not None
         refused, deadline = 0, time.monotonic() + FIRST_CONNECTION
-        while not self._try(frames) and refused < urls and time.monotonic() < deadline:
+        while not self._try(frames) and refused < len(self.urls) and time.monotonic() < deadline:
             time.sleep(0.0003)
-            while monitor.poll(0):
-                monitor.recv_multipart(zmq.NOBLOCK)
+            while self.monitor.poll(0):
+                self.monitor.recv_multipart(zmq.NOBLOCK)
                 refused += 1
+        self.socket.disable_monitor()
+        self.monitor.close(0)
+        self.monitor = None
 
     def close(self) -> None:
         with self.lock:
@@ -113,7 +126,7 @@ class Transport:
     def _close(self, linger: int) -> None:
         if self.context is not None:
             self.context.destroy(linger)
-        self.socket = self.context = None
+        self.socket = self.monitor = self.context = None
         self.urls = ()
 
 
@@ -121,6 +134,12 @@ _transport = Transport()
 
 # What a forked child inherited and must never touch, nor let the garbage collector touch.
 _inherited: list[Transport] = []
+
+
+def connect() -> None:
+    """Before a row is written: see Transport.connect. Never raises; `send` will say what is wrong."""
+    with suppress(Exception):
+        _transport.connect()
 
 
 def send(ids: Sequence[str], later: float | None) -> None:

@@ -8,6 +8,7 @@ import os
 import time
 import traceback
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -80,44 +81,49 @@ def _serve(options: argparse.Namespace, began: float) -> int:
     from django.db import DatabaseError, connections
 
     from django_ztask.conf import conf
-    from ztaskd import locks, recover
     from ztaskd.addresses import BadAddress
     from ztaskd.lease import Lease
     from ztaskd.node import Node
 
-    boot = str(uuid.uuid4())
+    boot, journal = str(uuid.uuid4()), connections[conf.database]
+    with ExitStack() as locks:
+        folder = _take_locks(locks, journal, conf.node, boot)
+        try:
+            node = Node(
+                Lease(boot, conf.node, conf.url[0], conf.lease),
+                folder=folder,
+                concurrency=options.concurrency or conf.concurrency,
+                grace=conf.grace if options.grace is None else options.grace,
+            )
+            node.bind()
+            project.load_tasks()
+            project.run_on_load()
+            project.prepare_journal(journal)
+            connections.close_all()
+            return node.run(options.replayfailed, began)
+        except DatabaseError as error:
+            raise Refusal(Exit.DATABASE, f"the journal cannot be used: {error}") from None
+        except BadAddress as error:
+            raise Refusal(Exit.USAGE, str(error)) from None
+
+
+def _take_locks(held: ExitStack, journal: Any, name: str, boot: str) -> Path:
+    """The node's lock and this boot's own, until `held` lets go. Returns their folder."""
+    from ztaskd import locks, recover
+
     try:
-        folder = locks.folder_for(connections[conf.database])
+        folder = locks.folder_for(journal)
+        node_lock = locks.LockFile(folder / f"node-{name}.lock")
+        boot_lock = locks.LockFile(recover.boot_lock(folder, boot))
+        if not node_lock.acquire(f"pid {os.getpid()}"):
+            who = f"{node_lock.holder()} (node {name!r})"
+            raise Refusal(Exit.ADDRESS_IN_USE, f"a daemon of this project runs already: {who}. Stop it first")
+        held.callback(node_lock.release)
+        boot_lock.acquire(f"pid {os.getpid()}")
+        held.callback(boot_lock.release)
     except OSError as error:
-        reason = f"cannot make the folder of the locks: {error}"
-        raise Refusal(Exit.DATABASE, reason) from None
-    node_lock = locks.LockFile(folder / f"node-{conf.node}.lock")
-    if not node_lock.acquire(f"pid {os.getpid()}"):
-        who = f"{node_lock.holder()} (node {conf.node!r})"
-        reason = f"a daemon of this project runs already: {who}. Stop it first"
-        raise Refusal(Exit.ADDRESS_IN_USE, reason)
-    boot_lock = locks.LockFile(recover.boot_lock(folder, boot))
-    boot_lock.acquire(f"pid {os.getpid()}")
-    try:
-        node = Node(
-            Lease(boot, conf.node, conf.url[0], conf.lease),
-            folder=folder,
-            concurrency=options.concurrency or conf.concurrency,
-            grace=conf.grace if options.grace is None else options.grace,
-        )
-        node.bind()
-        project.load_tasks()
-        project.run_on_load()
-        project.prepare_journal(connections[conf.database])
-        connections.close_all()
-        return node.run(options.replayfailed, began)
-    except DatabaseError as error:
-        raise Refusal(Exit.DATABASE, f"the journal cannot be used: {error}") from None
-    except BadAddress as error:
-        raise Refusal(Exit.USAGE, str(error)) from None
-    finally:
-        boot_lock.release()
-        node_lock.release()
+        raise Refusal(Exit.DATABASE, f"the lock files cannot be made: {error}") from None
+    return folder
 
 
 def _write_pidfile(pidfile: Any) -> None:

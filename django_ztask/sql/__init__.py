@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from django_ztask.sql import postgresql, sqlite
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
 
-# Engines by Django's vendor name.
-VENDORS = ("sqlite", "postgresql")
+# By Django's name of the vendor.
+STATEMENTS: dict[str, ModuleType] = {"sqlite": sqlite, "postgresql": postgresql}
 
 
 def of(connection: Connection) -> Any:
     """The module with `connection`'s statements. Raises ValueError for a database we cannot journal on."""
-    if connection.vendor not in VENDORS:
+    if connection.vendor not in STATEMENTS:
         raise ValueError(f"ztaskd journals on SQLite and PostgreSQL, not on {connection.vendor}")
-    return import_module(f"{__name__}.{connection.vendor}")
+    return STATEMENTS[connection.vendor]
