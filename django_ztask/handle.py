@@ -73,11 +73,13 @@ class TaskHandle(Generic[R]):
         if self._status == Status.CANCELLED:
             raise ResultUnavailable(f"task {self.id} was cancelled")
         try:
-            value: Any = serialize.load_result(self._result, self.id, keys("result"))
-        except ValueError as error:
+            value: Any = serialize.load_result(
+                self._result, self.id, keys("result"), allow_pickle=conf.pickle
+            )
+        except Exception as error:  # a pickle's own code may raise anything
             raise ResultUnavailable(
-                f"task {self.id} succeeded, but what it returned could not be serialised: {error}"
-            ) from None
+                f"task {self.id} succeeded, but what it returned cannot be had: {error}"
+            ) from error
         return value
 
     def _load(self) -> Task:

@@ -18,6 +18,8 @@ from django_ztask.rows import Claimed, Finish, NewTask
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
 
+UNKNOWN = "no node knows this task function: it was renamed or removed, or its module is not deployed"
+
 # Rows of map() in one transaction: a few milliseconds of SQLite's lock.
 CHUNK = 500
 
@@ -154,11 +156,17 @@ def replay_failed(connection: Connection, now: float, retry_count: int) -> int:
         return int(cursor.rowcount)
 
 
+def refuse(connection: Connection, task_id: str, now: float, reason: str) -> None:
+    """QUEUED -> FAILED for a row that cannot even be read."""
+    ended = rows.stamp(connection, now)
+    with connection.cursor() as cursor:
+        cursor.execute(sql.of(connection).REFUSE, [ended, ended, reason, task_id])
+
+
 def fail_unknown(
-    connection: Connection, now: float, before: float, unknown: Collection[str]
+    connection: Connection, now: float, before: float, unknown: Collection[str], reason: str = UNKNOWN
 ) -> list[tuple[str, str]]:
     """QUEUED -> FAILED for rows of `unknown` task functions that were due `before` that time."""
-    reason = "no node knows this task function: it was renamed or removed, or its module is not deployed"
     ended = rows.stamp(connection, now)
     statements = sql.of(connection)
     with connection.cursor() as cursor:

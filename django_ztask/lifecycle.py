@@ -34,6 +34,7 @@ class Event(StrEnum):
     HAND_BACK = "hand back"
     RECOVER = "recover"
     REPLAY = "replay"
+    REFUSE = "refuse"  # never claimed: its function is unknown everywhere, or the row cannot be read
 
 
 class Kind(StrEnum):
@@ -50,7 +51,7 @@ class Kind(StrEnum):
 # Everything that may happen to a task; what is not here is refused. journal.py guards each statement
 # with the state on the left, so a transition that lost a race changes no row.
 TRANSITIONS: dict[Status, dict[Event, Status]] = {
-    Status.QUEUED: {Event.CLAIM: Status.RUNNING},
+    Status.QUEUED: {Event.CLAIM: Status.RUNNING, Event.REFUSE: Status.FAILED},
     Status.RUNNING: {
         Event.SUCCEED: Status.SUCCEEDED,
         Event.RETRY: Status.QUEUED,

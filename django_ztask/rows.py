@@ -75,9 +75,24 @@ class Finish:
         """The same end, of the attempt that the journal knows."""
         return self if attempt == self.attempt else replace(self, attempt=attempt)
 
+    def in_ascii(self) -> Finish:
+        """The same end, with every character that is not ASCII escaped."""
+        old = self.outcome
+        result = old.result
+        if result is not None and not result.isascii() and not result.startswith("repr:"):
+            result = json.dumps(json.loads(result))
+        exception, traceback, result = (_escape(text) for text in (old.exception, old.traceback, result))
+        return replace(self, outcome=Outcome(old.kind, result, exception, traceback))
+
     def without_texts(self, reason: str) -> Finish:
         """The same end, with a plain `reason` in place of texts that the database refused."""
+        if self.outcome.kind is Kind.SUCCESS:
+            return replace(self, outcome=Outcome(Kind.SUCCESS, result=f"repr:{reason}"))
         return replace(self, outcome=Outcome(self.outcome.kind, exception=reason))
+
+
+def _escape(text: str | None) -> str | None:
+    return None if text is None else text.encode("ascii", "backslashreplace").decode()
 
 
 def inserted(connection: Connection, task: NewTask) -> tuple[Any, ...]:
@@ -99,9 +114,17 @@ def inserted(connection: Connection, task: NewTask) -> tuple[Any, ...]:
 
 def claimed(row: Sequence[Any]) -> Claimed:
     uuid, name, codec, args, kwargs, mac, created, due, priority, retries, attempt, replays, meta = row
-    policy = json.loads(meta) if meta else {}
+    policy = _policy(meta)
     payload = Payload(codec, args, kwargs)
     return Claimed(uuid, name, payload, mac, str(created), due, priority, retries, attempt, replays, policy)
+
+
+def _policy(meta: str | None) -> dict[str, float]:
+    """The call's own policy; what somebody wrote into the column by hand and is none counts as nothing."""
+    found = json.loads(meta) if meta else {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: value for name, value in found.items() if type(value) in (int, float)}
 
 
 def finished(connection: Connection, boot: str, finish: Finish) -> tuple[Any, ...]:

@@ -126,13 +126,15 @@ def dump_result(value: object, task_id: str, key: bytes, *, allow_pickle: bool =
         return "repr:" + clean(_safe_repr(value))[:1000]
 
 
-def load_result(text: str | None, task_id: str, keys: Iterable[bytes]) -> Any:
+def load_result(text: str | None, task_id: str, keys: Iterable[bytes], *, allow_pickle: bool = True) -> Any:
     """The value `dump_result` made `text` of. Raises MacError, or ValueError for a value not carried."""
     if text is None:
         return None
     if text.startswith("repr:"):
-        raise ValueError(text[5:])
+        raise ValueError(f"it could not be serialised: {text[5:]}")
     if text.startswith("pickle:"):
+        if not allow_pickle:
+            raise ValueError("it is a pickle, and ZTASKD_PICKLE is False")
         _, mac, encoded = text.split(":", 2)
         if not any(_same(mac, _digest(key, [task_id, encoded])) for key in keys):
             raise MacError(f"the result of task {task_id} carries a MAC that does not verify")

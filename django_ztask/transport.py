@@ -84,6 +84,7 @@ class Transport:
             (zmq.HEARTBEAT_IVL, HEARTBEAT),
             (zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT),
             (zmq.RECONNECT_IVL, RECONNECT),
+            (zmq.IPV6, int(any("[" in url for url in urls))),
             (zmq.RECONNECT_IVL_MAX, RECONNECT_MAX),
         ):
             self.socket.setsockopt(option, value)

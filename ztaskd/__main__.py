@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
 import sys
+from typing import NoReturn
 
 
-def main() -> int:
+def main() -> NoReturn:
     """The console script `ztaskd`, and `python -m ztaskd`."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_booting)
@@ -21,7 +23,10 @@ def main() -> int:
     patching.patch()
     from ztaskd import boot
 
-    return boot.run(options)
+    code = boot.run(options)
+    # Without the interpreter's own end: it would wait for every executor that a task has left behind.
+    atexit._run_exitfuncs()
+    os._exit(code)
 
 
 def _stop_booting(number: int, frame: object) -> None:
@@ -42,4 +47,4 @@ def _take_over_path() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -60,6 +60,7 @@ class Batch:
 
     finishes: list[Finish] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)  # by a look that was refused as a whole
     look: Look | None = None
     calls: list[Call] = field(default_factory=list)
     stop: bool = False
@@ -79,7 +80,7 @@ class Batch:
     @property
     def size(self) -> int:
         """Rows it will change, as far as is known beforehand."""
-        return len(self.finishes) + len(self.names)
+        return len(self.finishes) + len(self.names) + len(self.found)
 
     def __bool__(self) -> bool:
         return bool(self.size or self.look or self.calls or self.stop)
@@ -88,6 +89,7 @@ class Batch:
         """The same, one row at a time."""
         parts = [Batch(finishes=[finish]) for finish in self.finishes]
         parts += [Batch(names=[name]) for name in self.names]
+        parts += [Batch(found=[name]) for name in self.found]
         if self.look is not None:
             parts.append(Batch(look=self.look))
         return parts

@@ -6,6 +6,7 @@ their order: priority, due time, call.
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,7 +32,7 @@ class Dispatcher:
         self.slots = Slots(concurrency, self.attempts.run, died)
         self.alarm = Alarm()
         self.pace = Pace()
-        self.unknown: frozenset[str] = frozenset()
+        self.unknown: dict[str, str] = {}  # task functions this node lacks, and why
         self.draining = False
         self.drained = Event()
         self._held = 0  # claimed and not finished
@@ -87,10 +88,22 @@ class Dispatcher:
         if finish.verdict.event is What.RETRY and self.alarm.arm(finish.verdict.due):
             self._earlier.set()
         if finish.outcome.kind is Kind.UNKNOWN:
-            self.unknown |= {finish.task.function_name}
+            self._not_known(finish)
         if self.draining and self._held == 0:
             self.drained.set()
         self.look()
+
+    def _not_known(self, finish: Finish) -> None:
+        """From now on its function's rows are left out of looks: said once, not for each of them."""
+        name = finish.task.function_name
+        if name not in self.unknown:
+            self.unknown[name] = finish.outcome.exception or ""
+            events.emit("function_unknown", task=finish.task, reason=finish.outcome.exception)
+
+    def forget_unknown(self) -> None:
+        """Looks for them once more: what kept a module from being imported may be over."""
+        self.unknown.clear()
+        importlib.invalidate_caches()
 
     # -- what goes out ------------------------------------------------------------------------------
 
@@ -110,7 +123,7 @@ class Dispatcher:
             self._backlog = True
             return
         self._looking, self._again = room, False
-        self.committer.look(room, self.unknown)
+        self.committer.look(room, frozenset(self.unknown))
 
     def watch_clock(self) -> None:
         """A service greenlet: looks when a row is due, and once a second whatever happens."""

@@ -17,7 +17,7 @@ from django_ztask import journal
 from django_ztask.rows import Finish
 from ztaskd import events
 from ztaskd.batch import Answer, Batch, Call
-from ztaskd.storage import Storage
+from ztaskd.storage import Storage, is_refusal
 
 # Native ones: the patched versions would make a hub of their own in this thread.
 Empty = monkey.get_original("queue", "Empty")
@@ -103,13 +103,13 @@ class GroupCommit:
         while not self.abandon:
             try:
                 self._commit(batch)
-            except self.storage.unavailable as error:
-                self._degraded(error)
-                self.storage.close()
-                sleep(pause)
-                pause = min(2 * pause, RETRY_LAST)
-                continue
             except Exception as error:
+                if not is_refusal(error):
+                    self._degraded(error)
+                    self.storage.close()
+                    sleep(pause)
+                    pause = min(2 * pause, RETRY_LAST)
+                    continue
                 self._isolate(batch, error)
             self._recovered()
             break
@@ -126,16 +126,17 @@ class GroupCommit:
             answer.more = len(ids) >= batch.look.want
             answer.next_due = journal.next_due(connection, now)
             self._unknown = batch.look.unknown
-        if batch.finishes or ids or batch.names:
+        if batch.finishes or ids or batch.names or batch.found:
             with self._transaction() as connection:
                 answer.fenced = self._finish(connection, batch.finishes)
-                wanted = list(dict.fromkeys([*batch.names, *ids]))
+                wanted = list(dict.fromkeys([*batch.names, *batch.found, *ids]))
                 claimed = journal.claim(connection, self.boot, wanted, now, self._unknown)
             for finish in batch.finishes:
                 self.held.pop(finish.task.id, None)
             # A claim of what already runs here is adopted: its new fence counts, nothing starts again.
             answer.claimed = [task for task in claimed if task.id not in self.held]
             self.held.update((task.id, task.attempt) for task in claimed)
+            answer.more = answer.more and bool(claimed)  # what others have locked is theirs
         self._post(functools.partial(self._answered, answer))
 
     def _finish(self, connection: Any, finishes: list[Finish]) -> list[Finish]:
@@ -151,20 +152,39 @@ class GroupCommit:
         if len(parts) > 1:
             for part in parts:
                 self._persist(part)
-        else:
+            return
+        try:
             self._refuse(batch, error)
+        except Exception as worse:  # given up: the sweep or reconcile comes back to it
+            self._emit("row_refused", task_id="unknown", error=worse)
+        answer = Answer(named=len(batch.names), looked=batch.look is not None)
+        self._post(functools.partial(self._answered, answer))
 
     def _refuse(self, batch: Batch, error: Exception) -> None:
-        """The guilty one: an outcome is written without its texts; a claim or a look is given up."""
-        self._emit("row_refused", error=error)
+        """The guilty one. An outcome is written in ASCII, or without its texts; a row that cannot be read is
+        FAILED; a look is done again, row by row."""
+        task_id = next(iter([f.task.id for f in batch.finishes] + batch.names + batch.found), "a look")
+        self._emit("row_refused", task_id=task_id, error=error)
         for finish in batch.finishes:
-            plain = finish.without_texts(f"its outcome could not be written: {type(error).__name__}")
+            reason = f"its outcome could not be written: {type(error).__name__}"
+            plain = finish.in_ascii()
+            if plain == finish:
+                plain = finish.without_texts(reason)
             if plain == finish:
                 self.held.pop(finish.task.id, None)  # nobody holds it now: reconcile gives it back
             else:
                 self._persist(Batch(finishes=[plain]))
-        answer = Answer(named=len(batch.names), looked=batch.look is not None)
-        self._post(functools.partial(self._answered, answer))
+        for name in batch.names + batch.found:
+            self._fail_unreadable(name, error)
+        if batch.look is not None:
+            ids = journal.due(self.storage.connection(), time.time(), batch.look.want, batch.look.unknown)
+            for name in ids:
+                self._persist(Batch(found=[name]))
+
+    def _fail_unreadable(self, task_id: str, error: Exception) -> None:
+        with self.storage.transaction(True) as connection:
+            journal.refuse(connection, task_id, time.time(), f"its row cannot be read: {error}"[:500])
+        self._emit("row_unreadable", id=task_id, error=error)
 
     def _transaction(self) -> Any:
         full = time.monotonic() - self._synced >= SYNC
@@ -193,6 +213,7 @@ class GroupCommit:
                 with self.storage.transaction(True) as connection:
                     value = call.verb(connection)
             except self.storage.unavailable as error:
+                self._degraded(error)
                 self.storage.close()
                 if pause is None or self.abandon:
                     self._post(functools.partial(call.answer.set_exception, error))
@@ -203,6 +224,7 @@ class GroupCommit:
                 return
             else:
                 self._post(functools.partial(call.answer.set, value))
+                self._recovered()
                 return
 
     def _degraded(self, error: Exception) -> None:

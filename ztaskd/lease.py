@@ -34,16 +34,22 @@ class Lease:
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO django_ztask_node (boot, name, host, pid, url, version, started, lease) "
-                f"VALUES (%s, %s, %s, %s, %s, %s, %s, {sql.of(connection).NOW} + %s)",
+                f"VALUES (%s, %s, %s, %s, %s, %s, %s, {sql.of(connection).NOW} + %s) "
+                "ON CONFLICT (boot) DO UPDATE SET lease = excluded.lease",
                 values,
             )
 
-    def renew(self, connection: Any) -> None:
+    def renew(self, connection: Any) -> bool:
+        """False when the row was gone: another node took us for dead. It is made again."""
         with connection.cursor() as cursor:
             cursor.execute(
                 f"UPDATE django_ztask_node SET lease = {sql.of(connection).NOW} + %s WHERE boot = %s",
                 [self.seconds, self.boot],
             )
+            renewed = bool(cursor.rowcount)
+        if not renewed:
+            self.register(connection)
+        return renewed
 
     def remove(self, connection: Any) -> None:
         remove(connection, self.boot)

@@ -61,11 +61,7 @@ def _ended(finish: Finish, seconds: float) -> None:
             task.attempt,
         )
     elif verdict.event is Event.HAND_BACK:
-        logger.warning(
-            "%s is unknown here: %s. It waits for a node that knows it, and is FAILED an hour after its due time",
-            _name(task),
-            outcome.exception,
-        )
+        logger.debug("%s is unknown here: handed back", _name(task))
     else:
         _failed(finish, seconds)
 
@@ -86,6 +82,15 @@ def _failed(finish: Finish, seconds: float) -> None:
     why = "no retries left" if outcome.kind is Kind.FAILURE else "it is not to be run"
     detail = f"\n{outcome.traceback.rstrip()}" if outcome.traceback else ""
     logger.error("%s; %s: FAILED. Run it again with `ztaskd --replayfailed`%s", what, why, detail)
+
+
+def _unknown(task: Claimed, reason: str | None) -> None:
+    logger.warning(
+        "%s is unknown here: %s. Its tasks wait for a node that knows it (it is looked for again every minute), "
+        "and are FAILED an hour after their due time",
+        _name(task),
+        reason,
+    )
 
 
 def _place(traceback: str | None) -> str:
@@ -112,13 +117,13 @@ class _Quiet:
         self.next = 0.0
         self.left_out = 0
 
-    def __call__(self, error: BaseException) -> None:
+    def __call__(self, **fields: Any) -> None:
         now = time.monotonic()
         if now < self.next:
             self.left_out += 1
             return
         more = f" ({self.left_out} more like it)" if self.left_out else ""
-        logger.log(self.level, "%s%s", self.text % error, more)
+        logger.log(self.level, "%s%s", self.text.format(**fields), more)
         self.next, self.left_out = now + QUIET, 0
 
 
@@ -130,6 +135,10 @@ _LINES: dict[str, Callable[..., None]] = {
     "task_started": _started,
     "task_ended": _ended,
     "task_fenced": _fenced,
+    "function_unknown": _unknown,
+    "connection_discarded": _line(
+        logging.WARNING, "a slot's connection to the database {alias!r} was discarded: {error}"
+    ),
     "task_failed_unknown": _line(
         logging.ERROR, "task {id} {function} FAILED: no node knows this task function"
     ),
@@ -137,10 +146,11 @@ _LINES: dict[str, Callable[..., None]] = {
         "%s goes on although it was interrupted: handed back, it runs again at the next start", _name(task)
     ),
     "service_died": _service_died,
-    "message_refused": _Quiet(logging.WARNING, "refused a message: %s"),
-    "row_refused": _Quiet(logging.ERROR, "the journal refused a row: %s"),
+    "message_refused": _Quiet(logging.WARNING, "refused a message: {error}"),
+    "row_unreadable": _line(logging.ERROR, "task {id} FAILED: its row cannot be read: {error}"),
+    "row_refused": _Quiet(logging.ERROR, "the journal refused a row (task {task_id}): {error}"),
     "journal_unavailable": _Quiet(
-        logging.ERROR, "degraded: the journal cannot be written (%s); nothing is lost, trying again"
+        logging.ERROR, "degraded: the journal cannot be written ({error}); nothing is lost, trying again"
     ),
     "journal_back": _line(logging.INFO, "the journal works again"),
     "node_ready": _line(

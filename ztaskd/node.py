@@ -32,6 +32,9 @@ from ztaskd.storage import storage_for
 # Seconds between two rounds of housekeeping: lost claims, dead nodes, functions nobody knows.
 HOUSEKEEPING = 10.0
 
+# Seconds for which a task function that could not be found is not looked for again.
+FORGET_UNKNOWN = 60.0
+
 # Seconds that an interrupted task has for its own cleaning up.
 INTERRUPTED = 2.0
 
@@ -82,6 +85,7 @@ class Node:
         self.services.start("clock", self.dispatcher.watch_clock)
         self.services.start("lease", every(self.lease.seconds / 3, self._renew))
         self.services.start("housekeeping", every(HOUSEKEEPING, self._keep_house))
+        self.services.start("unknown", every(FORGET_UNKNOWN, self.dispatcher.forget_unknown))
         self._say_ready(began)
         self._stop.wait()
         self._drain()
@@ -126,10 +130,12 @@ class Node:
 
     def _renew(self) -> None:
         with suppress(DatabaseError):  # the committer says so; the next renewal is soon
-            self.committer.call(self.lease.renew)
+            if not self.committer.call(self.lease.renew):
+                text = "this node was taken for dead (was the process stopped?): what it ran may run twice"
+                events.emit("warning", text=text)
 
     def _keep_house(self) -> None:
-        with suppress(DatabaseError):
+        with suppress(DatabaseError, OSError):
             self._reconcile()
             self._recover()
             self._fail_unknown()
@@ -140,17 +146,16 @@ class Node:
             events.emit("warning", text=f"{len(lost)} claimed task(s) that nobody ran are queued again")
 
     def _fail_unknown(self) -> None:
-        if self.dispatcher.unknown:
-            now = time.time()
-            failed = self.committer.call(
-                functools.partial(
-                    journal.fail_unknown,
-                    now=now,
-                    before=now - UNKNOWN_GRACE,
-                    unknown=self.dispatcher.unknown,
-                )
+        now = time.time()
+        for name, why in list(self.dispatcher.unknown.items()):
+            verb = functools.partial(
+                journal.fail_unknown,
+                now=now,
+                before=now - UNKNOWN_GRACE,
+                unknown=[name],
+                reason=f"an hour after its due time this task function is still unknown: {why}",
             )
-            for task_id, function in failed:
+            for task_id, function in self.committer.call(verb):
                 events.emit("task_failed_unknown", id=task_id, function=function)
 
     def _recover(self) -> None:
@@ -200,19 +205,29 @@ class Node:
             text = f"stopping: {len(running)} task(s) run, waiting up to {self.grace:g} s (a second signal stops at once)"
             events.emit("note", text=text)
         grace = self.grace if self.code is Exit.CLEAN else 0
+        given_up = False
         if not self.dispatcher.drained.wait(grace):
             self.dispatcher.interrupt()
             if not self.dispatcher.drained.wait(INTERRUPTED):
                 self.dispatcher.give_up()
+                given_up = True
+        self._end(given_up)
+
+    def _end(self, given_up: bool) -> None:
+        """The last outcomes are written. With tasks that go on, or outcomes that could not be written, the
+        process ends here and now: its locks are free when it is gone, and not before."""
         deadline = time.monotonic() + FLUSH
         try:
             self.committer.call(self.lease.remove, timeout=FLUSH)
         except (gevent.Timeout, DatabaseError):
             pass  # the journal cannot be written: our locks are free soon, which says the same
         self.services.stop()
-        if self.committer.stop(max(0.1, deadline - time.monotonic())):
+        written = self.committer.stop(max(0.1, deadline - time.monotonic()))
+        if written:
             events.emit("note", text="stopped" if self.code is Exit.CLEAN else "stopped after an error")
         else:
             events.emit(
                 "warning", text="stopped; outcomes that could not be written are recovered at the next start"
             )
+        if given_up or not written:
+            os._exit(self.code)

@@ -7,31 +7,59 @@ from __future__ import annotations
 import io
 import logging
 import os
+import select
+import stat
 import sys
 from logging.handlers import WatchedFileHandler
 from typing import Any
+
+from gevent import monkey
+
+# Bytes that a pipe which is ready takes without blocking.
+CHUNK = 4096
+
+# Milliseconds for which the hub waits for a reader of standard output that does not keep up.
+PATIENCE = 200
 
 FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
 
 
 class Output(io.TextIOBase):
-    """sys.stdout and sys.stderr of the daemon: unbuffered, and a full disk or a closed pipe costs the
-    text, never the task that printed it."""
+    """sys.stdout and sys.stderr of the daemon: unbuffered. A full disk, a closed pipe, or a reader that
+    stands still (Ctrl-S, a stuck log shipper) costs the text, never the task that printed it, nor the hub.
+    """
 
     encoding = "utf-8"
     errors = "backslashreplace"
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._patience = PATIENCE
+        self.buffer = _Bytes(self)
+        # What may block is asked first. (The native poll: this is no place to yield to the hub.)
+        self._poll = None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            self._poll = monkey.get_original("select", "poll")()
+            self._poll.register(fd, select.POLLOUT)
 
     def write(self, text: str) -> int:
-        data = text.encode("utf-8", "backslashreplace")
+        self.write_bytes(text.encode("utf-8", "backslashreplace"))
+        return len(text)
+
+    def write_bytes(self, data: bytes) -> None:
         try:
-            while data:
-                data = data[os.write(self._fd, data) :]
+            while data and self._is_ready():
+                data = data[os.write(self._fd, data[:CHUNK]) :]
         except OSError:
             pass
-        return len(text)
+
+    def _is_ready(self) -> bool:
+        """A slow reader is waited for, once; one that did not move then is not waited for again."""
+        if self._poll is None:
+            return True
+        ready = bool(self._poll.poll(self._patience))
+        self._patience = PATIENCE if ready else 0
+        return ready
 
     def writable(self) -> bool:
         return True
@@ -41,6 +69,20 @@ class Output(io.TextIOBase):
 
     def isatty(self) -> bool:
         return os.isatty(self._fd)
+
+
+class _Bytes(io.RawIOBase):
+    """sys.stdout.buffer."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._output.write_bytes(bytes(data))
+        return len(data)
 
 
 class LogFile(WatchedFileHandler):

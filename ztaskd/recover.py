@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +34,13 @@ def _known_boots(connection: Any) -> set[str]:
 
 
 def _is_alive(connection: Any, folder: Path, boot: str) -> bool:
-    """On this host the boot's lock decides; of another host's process only its lease can tell."""
-    if is_held(boot_lock(folder, boot)):
-        return True
+    """Its lock decides, where we see it: held is alive, there and free is dead. A boot whose lock is not
+    here (another host's, or another folder's) is judged by its lease."""
+    lock = boot_lock(folder, boot)
+    if lock.exists():
+        return is_held(lock)
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT host, lease > {sql.of(connection).NOW} FROM django_ztask_node WHERE boot = %s", [boot]
-        )
+        query = f"SELECT lease > {sql.of(connection).NOW} FROM django_ztask_node WHERE boot = %s"
+        cursor.execute(query, [boot])
         row = cursor.fetchone()
-    return row is not None and row[0] != socket.gethostname() and bool(row[1])
+    return row is not None and bool(row[0])

@@ -27,6 +27,8 @@ class Services:
         self.stopping = False
 
     def start(self, name: str, serve: Callable[[], None], mend: bool = True) -> None:
+        if self.stopping:
+            return
         greenlet = gevent.Greenlet(serve)
         greenlet.link_exception(lambda dead: self._died(name, serve, mend, dead.exception or GreenletExit()))
         self._greenlets[name] = greenlet

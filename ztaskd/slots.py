@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gevent
@@ -13,6 +14,7 @@ from gevent.queue import Queue
 
 from django_ztask.errors import TaskInterrupted
 from django_ztask.rows import Claimed
+from ztaskd import events
 from ztaskd.storage import is_locked
 
 # Seconds of work after which a slot lets the hub turn, however short its tasks are.
@@ -87,12 +89,18 @@ class Slots:
 
 def clean_connections() -> None:
     """Leaves this greenlet's connections as Django leaves them after a request: no transaction of one task
-    reaches the next, and CONN_MAX_AGE is kept."""
+    reaches the next, and CONN_MAX_AGE is kept. Opens none, and a database that is away costs nothing."""
     for connection in connections.all(initialized_only=True):
-        if connection.in_atomic_block or not connection.get_autocommit():
-            _discard(connection)
-        else:
-            connection.close_if_unusable_or_obsolete()
+        if connection.connection is None:
+            continue
+        try:
+            if connection.in_atomic_block or not connection.autocommit:
+                _discard(connection)
+            else:
+                connection.close_if_unusable_or_obsolete()
+        except Exception as error:
+            events.emit("connection_discarded", alias=connection.alias, error=error)
+            del connections[connection.alias]
 
 
 def _discard(connection: Any) -> None:
@@ -112,17 +120,24 @@ def prepare_connections(hub_thread: int, thread: Callable[[], int]) -> None:
             connection.connection.execute("PRAGMA busy_timeout = 0")
             if _wait_for_lock not in connection.execute_wrappers:
                 connection.execute_wrappers.append(_wait_for_lock)
+                # A busy COMMIT (a reader, where there is no WAL) leaves its transaction open: it can be repeated.
+                connection._commit = partial(_patiently, connection, connection._commit)
 
     connection_created.connect(prepare, weak=False, dispatch_uid="ztaskd.slots")
 
 
 def _wait_for_lock(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
-    """An execute wrapper: tries again for as long as the project's own `timeout` option says."""
-    patience = context["connection"].settings_dict["OPTIONS"].get("timeout", 5.0)
+    """An execute wrapper."""
+    return _patiently(context["connection"], execute, sql, params, many, context)
+
+
+def _patiently(connection: Any, work: Callable[..., Any], *args: Any) -> Any:
+    """Tries again for as long as the project's own `timeout` option says; other greenlets go on."""
+    patience = connection.settings_dict["OPTIONS"].get("timeout", 5.0)
     deadline, pause = time.monotonic() + patience, LOCK_POLL
     while True:
         try:
-            return execute(sql, params, many, context)
+            return work(*args)
         except OperationalError as error:
             if not is_locked(error) or time.monotonic() >= deadline:
                 raise

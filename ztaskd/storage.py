@@ -38,8 +38,12 @@ class Storage(ABC):
         """The connection; opened, and made ours, when there is none."""
         connection: Any = connections[self.alias]
         if connection.connection is None:
-            connection.connect()
-            self.prepare(connection)
+            connection.ensure_connection()  # (connect() would raise the driver's own errors)
+            try:
+                self.prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
         return connection
 
     def close(self) -> None:
@@ -54,9 +58,8 @@ class Storage(ABC):
         """Seconds to leave the database to others before the next transaction."""
         return 0.0
 
-    @abstractmethod
-    def prepare(self, connection: Any) -> None:
-        """Relaxed syncing, and whatever else this thread wants otherwise than the project."""
+    def prepare(self, connection: Any) -> None:  # noqa: B027 - a hook
+        """What this thread wants of a new connection otherwise than the project."""
 
     @abstractmethod
     def transaction(self, full: bool) -> AbstractContextManager[Any]:
@@ -115,17 +118,13 @@ class SQLiteStorage(Storage):
 class PostgreSQLStorage(Storage):
     """Commits without waiting for the disk, unless asked to."""
 
-    def prepare(self, connection: Any) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SET synchronous_commit = off")
-
     @contextmanager
     def transaction(self, full: bool) -> Iterator[Any]:
         connection = self.connection()
         with transaction.atomic(using=self.alias):
-            if full:
-                with connection.cursor() as cursor:
-                    cursor.execute("SET LOCAL synchronous_commit = on")
+            # For the transaction only: with Django's `pool`, a task may get this session next.
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL synchronous_commit = {'on' if full else 'off'}")
             yield connection
 
 
@@ -133,6 +132,12 @@ def storage_for(alias: str) -> Storage:
     """The storage that fits the database of `alias`."""
     kinds: dict[str, type[Storage]] = {"sqlite": SQLiteStorage, "postgresql": PostgreSQLStorage}
     return kinds[connections[alias].vendor](alias)
+
+
+def is_refusal(error: Exception) -> bool:
+    """True for what a database says of data rather than of itself. (SQLite calls text that is no UTF-8 an
+    OperationalError.)"""
+    return not isinstance(error, Storage.unavailable) or "Could not decode" in str(error)
 
 
 def is_locked(error: OperationalError) -> bool:

@@ -22,7 +22,7 @@ INSERT_MANY = """INSERT INTO django_ztask_task
 
 DUE = """SELECT uuid FROM django_ztask_task
     WHERE status = 'QUEUED' AND priority = %s AND next_attempt <= %s AND function_name <> ALL(%s::text[])
-    ORDER BY next_attempt, created LIMIT %s"""
+    ORDER BY next_attempt, created LIMIT %s FOR UPDATE SKIP LOCKED"""
 
 NEXT_PRIORITY = "SELECT max(priority) FROM django_ztask_task WHERE status = 'QUEUED' AND priority < %s"
 
@@ -72,6 +72,10 @@ REPLAY = """UPDATE django_ztask_task
         replays = replays + 1,
         retry_count = coalesce((meta ->> 'retry_count')::int, %s)
     WHERE status = 'FAILED' AND codec <> 'legacy'"""
+
+REFUSE = """UPDATE django_ztask_task
+    SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
+    WHERE uuid = %s AND status = 'QUEUED'"""
 
 FAIL_UNKNOWN = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s

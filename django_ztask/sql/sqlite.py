@@ -55,6 +55,10 @@ REPLAY = """UPDATE django_ztask_task
         retry_count = coalesce(json_extract(meta, '$.retry_count'), %s)
     WHERE status = 'FAILED' AND codec <> 'legacy'"""
 
+REFUSE = """UPDATE django_ztask_task
+    SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
+    WHERE uuid = %s AND status = 'QUEUED'"""
+
 FAIL_UNKNOWN = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
     WHERE status = 'QUEUED' AND (next_attempt <= %s OR replays > 0)

@@ -72,6 +72,38 @@ def test_connections_cut_again_and_again_lose_nothing(site):
     assert daemon.stop() == 0
 
 
+def test_while_the_database_is_away_tasks_go_on_and_nothing_is_charged(site):
+    daemon = site.start("-c", "10")
+    ids = site.call("show([mark.async_(f'm{n}', 1.0).id for n in range(5)])")
+    ormed = site.call("order.async_(1).result(20); show(order.async_(2).id)")
+    for task_id in ids:
+        site.wait_status(task_id, "RUNNING")
+    admin = site.made.server.admin
+    admin.sql(f'ALTER DATABASE "{site.made.name}" ALLOW_CONNECTIONS false')
+    site.made.disconnect_all()
+    site.wait_marks(5)
+    daemon.says("degraded")
+    admin.sql(f'ALTER DATABASE "{site.made.name}" ALLOW_CONNECTIONS true')
+    for task_id in [*ids, ormed]:
+        row = site.wait_status(task_id, "SUCCEEDED")
+        assert (row["attempts"], row["failures"], row["crashes"], row["interruptions"]) == (1, 0, 0, 0)
+    daemon.says("the journal works again")
+    assert len(site.marks()) == 5
+    assert daemon.stop() == 0
+
+
+def test_a_row_that_somebody_has_locked_does_not_stall_the_others(site):
+    site.start("-c", "1")
+    locked = site.call("show(add.after(0.5, 1).id)")
+    with site.made.connect() as other, other.transaction():
+        other.execute("SELECT * FROM django_ztask_task WHERE uuid = %s FOR UPDATE", [locked])
+        ids = site.call("time.sleep(0.6); show([handle.id for handle in add.map(range(20))])")
+        for task_id in ids:
+            site.wait_status(task_id, "SUCCEEDED")
+        assert site.task(locked)["status"] == "QUEUED"
+    site.wait_status(locked, "SUCCEEDED")
+
+
 def test_a_second_daemon_of_the_same_name_on_this_host_is_refused(site):
     first = site.start()
     code, text = site.command("--noreload")

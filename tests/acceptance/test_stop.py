@@ -155,3 +155,16 @@ def test_the_row_of_a_task_that_failed_while_the_node_drains_keeps_its_retries(s
     site.start()
     row = site.wait_status(task_id, "FAILED")
     assert row["failures"] == 3
+
+
+def test_threads_that_a_task_leaves_behind_do_not_keep_the_daemon(site):
+    daemon = site.start("--grace", "0.2")
+    task_id = site.call("show(wait_in_a_pool.async_(25).id)")
+    site.wait_status(task_id, "RUNNING")
+    began = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - began < 15  # 0.2 s of grace, and 2 s for its own cleaning up
+    assert site.task(task_id)["status"] in ("QUEUED", "RUNNING")
+    again = site.start()
+    site.wait_status(task_id, "RUNNING")
+    again.kill9()

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from django.db import connections, transaction
+from django.test import override_settings
 
 from django_ztask import handle as handle_module
 from django_ztask import journal
 from django_ztask.conf import keys
-from django_ztask.errors import MacError, ResultTimeout, ResultUnavailable, TaskFailed
+from django_ztask.errors import ResultTimeout, ResultUnavailable, TaskFailed
 from django_ztask.handle import TaskHandle
 from django_ztask.lifecycle import Kind
 from django_ztask.models import Task
@@ -82,8 +83,15 @@ def test_a_forged_result_is_not_given() -> None:
     handle = succeeded((1, 2))
     other = row_result(succeeded((3, 4)))
     Task.objects.filter(uuid=handle.id).update(result=other)
-    with pytest.raises(MacError):
+    with pytest.raises(ResultUnavailable, match="MAC"):
         handle.result()
+
+
+def test_a_pickled_result_is_not_read_where_pickle_is_switched_off() -> None:
+    handle = succeeded((1, 2))
+    with override_settings(ZTASKD_PICKLE=False), pytest.raises(ResultUnavailable, match="ZTASKD_PICKLE"):
+        handle.result()
+    assert handle.result() == (1, 2)
 
 
 def row_result(handle: TaskHandle[Any]) -> str | None:

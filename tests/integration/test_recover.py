@@ -67,9 +67,12 @@ def test_ones_own_rows_are_left_alone(folder: Path) -> None:
     assert status(task.id) == "RUNNING"
 
 
+@pytest.mark.parametrize("host", ["another-host", HERE])
 @pytest.mark.parametrize(("lease", "dead"), [(+100, False), (-100, True)])
-def test_of_another_host_only_the_lease_tells(lease: float, dead: bool, folder: Path) -> None:
-    add_node("far", "another-host", lease)
+def test_of_a_boot_whose_lock_is_not_here_only_the_lease_tells(
+    lease: float, dead: bool, host: str, folder: Path
+) -> None:
+    add_node("far", host, lease)
     task = claim_new(boot="far")
     assert recover_dead(connection, folder, OWN) == ([task.id] if dead else [])
     assert status(task.id) == ("QUEUED" if dead else "RUNNING")
@@ -83,6 +86,7 @@ def test_rows_of_a_boot_that_no_table_knows_are_recovered(folder: Path) -> None:
 
 def test_a_dead_boot_that_held_nothing_is_forgotten(folder: Path) -> None:
     add_node("dead", HERE, +10)
+    boot_lock(folder, "dead").touch()
     assert recover_dead(connection, folder, OWN) == []
     assert not Node.objects.exists()
 
@@ -106,7 +110,10 @@ def test_a_lease_is_registered_renewed_and_removed() -> None:
     # (SQLite tells its clock in milliseconds)
     assert before + 14.998 <= node.lease <= time.time() + 15.002
     Node.objects.update(lease=0.0)
-    lease.renew(connection)
+    assert lease.renew(connection)
+    assert Node.objects.get().lease >= before + 14.998
+    lease.remove(connection)
+    assert not lease.renew(connection), "taken for dead: it says so, and is there again"
     assert Node.objects.get().lease >= before + 14.998
     lease.remove(connection)
     remove(connection, "boot")

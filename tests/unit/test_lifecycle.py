@@ -23,6 +23,7 @@ from django_ztask.lifecycle import (
 
 ALLOWED = {
     ("QUEUED", "claim"): "RUNNING",
+    ("QUEUED", "refuse"): "FAILED",
     ("RUNNING", "succeed"): "SUCCEEDED",
     ("RUNNING", "retry"): "QUEUED",
     ("RUNNING", "fail"): "FAILED",

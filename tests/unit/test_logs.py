@@ -103,6 +103,8 @@ def test_an_interruption_says_that_it_costs_nothing(lines: Lines) -> None:
 
 def test_an_unknown_task_says_that_it_waits(lines: Lines) -> None:
     ended(Kind.UNKNOWN, Event.HAND_BACK, 2, exception="there is no such module")
+    assert lines() == [], "each function is said once, by its own event"
+    logs.write("function_unknown", {"task": TASK, "reason": "there is no such module"})
     level, text = said(lines)
     assert level == "WARNING"
     assert "unknown here: there is no such module" in text
@@ -143,7 +145,7 @@ def test_a_pickle_is_not_shown_even_at_debug(lines: Lines) -> None:
         ("task_fenced", {"task": TASK}, "WARNING", f"task {ID} {NAME}"),
         ("task_failed_unknown", {"id": ID, "function": NAME}, "ERROR", f"task {ID} {NAME} FAILED"),
         ("task_swallowed_interrupt", {"task": TASK}, "ERROR", "although it was interrupted"),
-        ("row_refused", {"error": ValueError("bad row")}, "ERROR", "bad row"),
+        ("row_refused", {"task_id": ID, "error": ValueError("bad row")}, "ERROR", "bad row"),
         ("journal_unavailable", {"error": ValueError("disk full")}, "ERROR", "degraded.*disk full"),
         ("journal_back", {}, "INFO", "works again"),
         ("note", {"text": "hello"}, "INFO", "^hello$"),

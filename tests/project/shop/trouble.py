@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from django.db import connection, transaction
@@ -193,3 +194,9 @@ def forks(way):
 @task()
 def leaves_program():
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid
+
+
+@task()
+def wait_in_a_pool(seconds):
+    with ThreadPoolExecutor() as pool:
+        pool.submit(time.sleep, seconds).result()
