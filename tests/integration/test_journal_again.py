@@ -177,3 +177,14 @@ def test_a_claim_and_the_end_of_an_unknown_row_never_both_happen() -> None:
         )
         assert (len(claimed), len(gone)) in [(1, 0), (0, 1)]
         assert status(task_id) == ("RUNNING" if claimed else "FAILED")
+
+
+def test_a_claim_and_a_refusal_never_both_happen() -> None:
+    for _ in range(10):
+        [task_id] = record()
+        claimed, _none = race(
+            lambda own, task_id=task_id: journal.claim(own, BOOT, [task_id], later()),
+            lambda own, task_id=task_id: journal.refuse(own, task_id, NOW, "it cannot be read"),
+        )
+        assert status(task_id) == ("RUNNING" if claimed else "FAILED")
+        assert (row(task_id).last_exception is None) == bool(claimed)
