@@ -212,3 +212,20 @@ def test_threads_share_the_socket_and_every_message_arrives_whole(node: Callable
 def test_a_task_function_has_no_socket_of_its_own() -> None:
     assert not any("socket" in name for name in vars(TaskFunction))
     assert not any("socket" in name for name in vars(add))
+
+
+def test_a_node_on_ipv6_is_reached(node: Callable[..., Node]) -> None:
+    context = zmq.Context.instance()
+    probe = context.socket(zmq.ROUTER)
+    probe.ipv6 = True
+    try:
+        port = probe.bind_to_random_port("tcp://[::1]")
+    except zmq.ZMQError:
+        pytest.skip("no IPv6 here")
+    try:
+        with override_settings(ZTASKD_URL=f"tcp://[::1]:{port}"):
+            handle = add.async_(1)
+            assert probe.poll(PATIENCE)
+            assert decode(probe.recv_multipart()[1:], keys("message")).ids == [handle.id]
+    finally:
+        probe.close(0)
