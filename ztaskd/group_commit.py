@@ -17,7 +17,7 @@ from django_ztask import journal
 from django_ztask.rows import Finish
 from ztaskd import events
 from ztaskd.batch import Answer, Batch, Call
-from ztaskd.storage import Storage, is_refusal
+from ztaskd.storage import TROUBLE, Storage, is_refusal
 
 # Native ones: the patched versions would make a hub of their own in this thread.
 Empty = monkey.get_original("queue", "Empty")
@@ -202,7 +202,7 @@ class GroupCommit:
             with self.storage.transaction(True) as connection:
                 self.storage.touch(connection, self.boot)
             self._dirty = False
-        except self.storage.unavailable as error:
+        except TROUBLE as error:
             self._degraded(error)
         self._synced = time.monotonic()
 
@@ -212,7 +212,7 @@ class GroupCommit:
             try:
                 with self.storage.transaction(True) as connection:
                     value = call.verb(connection)
-            except self.storage.unavailable as error:
+            except TROUBLE as error:
                 self._degraded(error)
                 self.storage.close()
                 if pause is None or self.abandon:
@@ -241,7 +241,7 @@ class GroupCommit:
             try:
                 with self.storage.transaction(True) as connection:
                     self.reconcile(connection)
-            except self.storage.unavailable:
+            except TROUBLE:
                 return
             self._failing = False
             self._emit("journal_back")

@@ -8,10 +8,21 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connections,
+    transaction,
+)
 from gevent import monkey
 
 sleep = monkey.get_original("time", "sleep")
+
+# Whatever a database may raise.
+TROUBLE = (DatabaseError, InterfaceError)
 
 # Seconds between two attempts to get SQLite's lock. SQLite's own wait backs off to 100 ms, and starved
 # the committer for seconds beside a caller that writes all the time.
@@ -28,8 +39,6 @@ DOOR_OPEN, DOOR_OPEN_MOST = 0.001, 0.05
 
 class Storage(ABC):
     """One Django connection of the committer's thread. Callers' connections keep their own settings."""
-
-    unavailable = (OperationalError, InterfaceError)
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
@@ -135,9 +144,15 @@ def storage_for(alias: str) -> Storage:
 
 
 def is_refusal(error: Exception) -> bool:
-    """True for what a database says of data rather than of itself. (SQLite calls text that is no UTF-8 an
-    OperationalError.)"""
-    return not isinstance(error, Storage.unavailable) or "Could not decode" in str(error)
+    """True for what is wrong with a row, False for what is wrong with the database (which passes, or is
+    mended: a missing column must not condemn every task).
+
+    SQLite calls text that is no UTF-8 an OperationalError. What is no database's error at all comes from
+    reading a column that somebody has edited.
+    """
+    if isinstance(error, TROUBLE):
+        return isinstance(error, DataError | IntegrityError) or "Could not decode" in str(error)
+    return True
 
 
 def is_locked(error: OperationalError) -> bool:

@@ -26,3 +26,12 @@ def test_a_policy_that_is_none_does_not_stop_the_node(site):
     site.wait_status(odd, "FAILED")
     assert site.call("show(add.async_(3, 4).result(20))") == 7
     assert daemon.stop() == 0
+
+
+def test_a_column_of_another_type_stops_nobody(site):
+    odd, good = site.call("show([add.async_(1).id, add.async_(2).id])")
+    site.sql("UPDATE django_ztask_task SET retry_count = 'many' WHERE uuid = ?", odd)
+    daemon = site.start()
+    site.wait_status(good, "SUCCEEDED")
+    site.wait_status(odd, "SUCCEEDED")
+    assert daemon.stop() == 0
