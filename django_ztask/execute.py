@@ -15,7 +15,7 @@ from typing import Any
 from django_ztask import registry, serialize
 from django_ztask.conf import conf, keys
 from django_ztask.errors import MacError, TaskInterrupted, UnknownTask
-from django_ztask.lifecycle import Kind
+from django_ztask.lifecycle import Kind, Outcome
 from django_ztask.serialize import Payload
 
 # Characters kept of an exception's message and of a traceback (its first and last parts).
@@ -34,16 +34,6 @@ class CurrentTask:
     function_name: str
     attempt: int
     retries_left: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an attempt ended: texts only, each fit for a database."""
-
-    kind: Kind
-    result: str | None = None
-    exception: str | None = None
-    traceback: str | None = None
 
 
 _current: contextvars.ContextVar[CurrentTask | None] = contextvars.ContextVar("ztaskd_task", default=None)

@@ -48,6 +48,16 @@ class Kind(StrEnum):
     REFUSED = "refused"  # the row is not to be run (its MAC does not verify, it cannot be decoded)
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended: texts only, each fit for a database."""
+
+    kind: Kind
+    result: str | None = None
+    exception: str | None = None
+    traceback: str | None = None
+
+
 # Everything that may happen to a task; what is not here is refused. journal.py guards each statement
 # with the state on the left, so a transition that lost a race changes no row.
 TRANSITIONS: dict[Status, dict[Event, Status]] = {

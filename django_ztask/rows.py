@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.utils import timezone
 
-from django_ztask.execute import Outcome
-from django_ztask.lifecycle import Event, Kind, Status, Verdict
+from django_ztask.lifecycle import Event, Kind, Outcome, Status, Verdict
 from django_ztask.serialize import Payload
 
 if TYPE_CHECKING:

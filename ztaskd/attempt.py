@@ -13,8 +13,8 @@ from gevent import Timeout
 from django_ztask import execute, lifecycle
 from django_ztask.conf import conf
 from django_ztask.errors import TimeLimitExceeded
-from django_ztask.execute import CurrentTask, Outcome
-from django_ztask.lifecycle import Kind, RetryPolicy
+from django_ztask.execute import CurrentTask
+from django_ztask.lifecycle import Kind, Outcome, RetryPolicy
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
 

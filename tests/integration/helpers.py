@@ -16,8 +16,7 @@ from django.db import connection, connections
 
 from django_ztask import ids, journal, lifecycle, serialize
 from django_ztask.conf import keys
-from django_ztask.execute import Outcome
-from django_ztask.lifecycle import Kind, RetryPolicy
+from django_ztask.lifecycle import Kind, Outcome, RetryPolicy
 from django_ztask.models import Task
 from django_ztask.rows import Claimed, Finish, NewTask
 

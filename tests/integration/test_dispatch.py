@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from django_ztask.execute import Outcome
-from django_ztask.lifecycle import Kind
+from django_ztask.lifecycle import Kind, Outcome
 from tests.integration.helpers import claim_new
 from ztaskd.attempt import conclude
 from ztaskd.batch import Answer

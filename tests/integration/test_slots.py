@@ -13,8 +13,7 @@ import pytest
 from django.db import connection, connections, transaction
 from django.db.backends.signals import connection_created
 
-from django_ztask.execute import Outcome
-from django_ztask.lifecycle import Kind
+from django_ztask.lifecycle import Kind, Outcome
 from django_ztask.models import Task
 from tests.integration.helpers import claim, claim_new, ending, record
 from ztaskd import slots

@@ -14,8 +14,8 @@ from django_ztask import current_task, execute, serialize
 from django_ztask.conf import keys
 from django_ztask.decorators import task
 from django_ztask.errors import TaskInterrupted, TimeLimitExceeded
-from django_ztask.execute import CurrentTask, Outcome
-from django_ztask.lifecycle import Kind
+from django_ztask.execute import CurrentTask
+from django_ztask.lifecycle import Kind, Outcome
 from django_ztask.serialize import Payload
 
 ID = "01931f2c-7a3b-7f00-8000-000000000001"

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from django_ztask.execute import Outcome
-from django_ztask.lifecycle import Event, Kind, Verdict
+from django_ztask.lifecycle import Event, Kind, Outcome, Verdict
 from django_ztask.rows import Claimed, Finish
 from django_ztask.serialize import Payload
 from ztaskd import logs, output
