@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import signal
@@ -26,6 +27,9 @@ def main() -> NoReturn:
     code = boot.run(options)
     # Without the interpreter's own end: it would wait for every executor that a task has left behind.
     atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, gone, or never there
+            stream.flush()
     os._exit(code)
 
 

@@ -166,6 +166,11 @@ def test_check_says_what_is_wrong_or_that_all_is_well(site):
     assert "ZTASKD_RETRY_COUNT" in text
 
 
+def test_what_check_says_is_not_lost_in_a_buffer(site):
+    code, text = site.command("--check", env=site.env(PYTHONUNBUFFERED=""))
+    assert (code, "fine" in text) == (0, True), text
+
+
 def test_check_works_while_a_daemon_runs(new_site):
     site = new_site(ZTASKD_URL=f"tcp://127.0.0.1:{free_port()}")
     site.start()
