@@ -50,6 +50,13 @@ def seconds(value: object) -> float:
     return float(value)
 
 
+def lease_seconds(value: object) -> float:
+    """The lease is renewed three times within it: much shorter, and that would be all a node does."""
+    if seconds(value) < 1:
+        raise ValueError("must be 1 second or more")
+    return seconds(value)
+
+
 def text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("must be a string")
@@ -131,7 +138,7 @@ class Settings:
     # Seconds a stopping node waits for what runs: below the 90 s and 10 s * n of common supervisors.
     grace = Setting(30, seconds)
     # Seconds a node on another host counts as alive after its last renewal.
-    lease = Setting(15, seconds)
+    lease = Setting(15, lease_seconds)
     # The node's name; None is the host's name. One node of a name at a time.
     node = Setting(None, node_name)
 

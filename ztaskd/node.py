@@ -153,7 +153,7 @@ class Node:
                 now=now,
                 before=now - UNKNOWN_GRACE,
                 unknown=[name],
-                reason=f"an hour after its due time this task function is still unknown: {why}",
+                reason=f"no node knows this task function: {why}",
             )
             for task_id, function in self.committer.call(verb):
                 events.emit("task_failed_unknown", id=task_id, function=function)

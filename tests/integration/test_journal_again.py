@@ -188,3 +188,10 @@ def test_a_claim_and_a_refusal_never_both_happen() -> None:
         )
         assert status(task_id) == ("RUNNING" if claimed else "FAILED")
         assert (row(task_id).last_exception is None) == bool(claimed)
+
+
+def test_an_unknown_row_says_why_its_function_was_not_found() -> None:
+    [task_id] = record(new_task(1, function="not.here", due=NOW - 9))
+    why = "no node knows this task function: importing not failed: OSError(24)"
+    journal.fail_unknown(connection, NOW, NOW, UNKNOWN, why)
+    assert row(task_id).last_exception == why

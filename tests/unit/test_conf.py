@@ -150,3 +150,9 @@ def test_the_secret_key_signs_and_the_fallbacks_only_verify() -> None:
         assert len(keys("row")) == 3
         assert keys("row")[0] != old
         assert keys("row")[1] == old
+
+
+@pytest.mark.parametrize("value", [0, 0.5, 0.0])
+def test_a_lease_too_short_to_be_renewed_is_refused(value: float) -> None:
+    with override_settings(ZTASKD_LEASE=value), pytest.raises(ImproperlyConfigured, match="1 second or more"):
+        _ = conf.lease
