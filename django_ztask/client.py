@@ -7,7 +7,7 @@ import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from django_ztask import execute, ids, journal, serialize, transport
+from django_ztask import crashpoints, execute, ids, journal, serialize, transport
 from django_ztask.conf import conf, keys
 from django_ztask.handle import DisabledHandle, EagerHandle, TaskHandle
 from django_ztask.rows import NewTask
@@ -52,7 +52,10 @@ def _record(function: TaskFunction[..., Any], calls: list[Call], after: float) -
     rows = _rows(function, calls, after)
     connection = connections[conf.database]
     transport.connect()
+    crashpoints.reach("caller-before-insert")
     journal.record(connection, rows)
+    if connection.in_atomic_block:
+        crashpoints.reach("caller-before-commit")
     _announce(connection, rows, after)
     return [TaskHandle(row.id) for row in rows]
 
@@ -93,6 +96,7 @@ class Announcement:
             self.ids.extend(row.id for row in rows)
 
     def __call__(self) -> None:
+        crashpoints.reach("caller-before-message")
         transport.send(self.ids, self.later)
 
 

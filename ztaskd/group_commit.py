@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gevent import monkey
 
-from django_ztask import journal
+from django_ztask import crashpoints, journal
 from django_ztask.rows import Finish
 from ztaskd import events
 from ztaskd.batch import Answer, Batch, Call
@@ -127,10 +127,15 @@ class GroupCommit:
             answer.next_due = journal.next_due(connection, now)
             self._unknown = batch.look.unknown
         if batch.finishes or ids or batch.names or batch.found:
+            _reach("finish-gathered", batch.finishes)
             with self._transaction() as connection:
                 answer.fenced = self._finish(connection, batch.finishes)
+                _reach("finish-uncommitted", batch.finishes)
                 wanted = list(dict.fromkeys([*batch.names, *batch.found, *ids]))
                 claimed = journal.claim(connection, self.boot, wanted, now, self._unknown)
+                _reach("claim-uncommitted", claimed)
+            _reach("finish-committed", batch.finishes)
+            _reach("claim-committed", claimed)
             for finish in batch.finishes:
                 self.held.pop(finish.task.id, None)
             # A claim of what already runs here is adopted: its new fence counts, nothing starts again.
@@ -248,3 +253,9 @@ class GroupCommit:
 
     def _emit(self, event: str, **fields: Any) -> None:
         self._post(functools.partial(events.emit, event, **fields))
+
+
+def _reach(name: str, rows: Sequence[Any]) -> None:
+    """The crash point, when it is about any row."""
+    if rows:
+        crashpoints.reach(name)

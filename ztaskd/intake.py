@@ -10,6 +10,7 @@ from typing import Any
 import gevent
 import zmq.green as zmq
 
+from django_ztask import crashpoints
 from django_ztask.conf import keys
 from django_ztask.errors import MacError, MessageError
 from django_ztask.message import MAX_BODY, decode
@@ -98,6 +99,7 @@ class Intake:
         except (MacError, MessageError) as error:
             events.emit("message_refused", error=error)
             return
+        crashpoints.reach("intake-decoded")
         self.named(message.ids, message.later)
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django_ztask import journal, sql
+from django_ztask import crashpoints, journal, sql
 from ztaskd import lease
 from ztaskd.locks import is_held
 
@@ -22,6 +22,7 @@ def recover_dead(connection: Any, folder: Path, own_boot: str) -> list[str]:
         if boot == own_boot or _is_alive(connection, folder, boot):
             continue
         recovered += journal.recover(connection, boot)
+        crashpoints.reach("recover-uncommitted")
         lease.remove(connection, boot)
         boot_lock(folder, boot).unlink(missing_ok=True)
     return recovered

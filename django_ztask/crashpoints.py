@@ -1,0 +1,43 @@
+"""Named points on a task's way at which a test can end the process as kill -9 does.
+
+Nothing happens unless the environment says ZTASKD_CRASH_AT=NAME, or NAME:3 for the third time it is reached.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+# In the order of a task's way. Each has a test that dies there (tests/acceptance/test_crash_points.py).
+POINTS = (
+    "caller-before-insert",
+    "caller-before-commit",
+    "caller-before-message",
+    "intake-decoded",
+    "claim-uncommitted",
+    "claim-committed",
+    "attempt-starts",
+    "attempt-ended",
+    "finish-gathered",
+    "finish-uncommitted",
+    "finish-committed",
+    "recover-uncommitted",
+    "replay-uncommitted",
+    "prune-uncommitted",
+)
+
+_name, _, _times = os.environ.get("ZTASKD_CRASH_AT", "").partition(":")
+_left = int(_times or 1)
+
+
+def reach(name: str) -> None:
+    """Dies here if this is the point, and the time, that the environment names."""
+    if name == _name:
+        _count_down()
+
+
+def _count_down() -> None:
+    global _left
+    _left -= 1
+    if _left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
