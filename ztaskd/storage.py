@@ -58,11 +58,6 @@ class Storage(ABC):
     def close(self) -> None:
         connections[self.alias].close()
 
-    def touch(self, connection: Any, boot: str) -> None:
-        """The smallest write there is."""
-        with connection.cursor() as cursor:
-            cursor.execute("UPDATE django_ztask_node SET lease = lease WHERE boot = %s", [boot])
-
     def door_open(self) -> float:
         """Seconds to leave the database to others before the next transaction."""
         return 0.0
