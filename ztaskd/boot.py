@@ -91,7 +91,8 @@ def _serve(options: argparse.Namespace, began: float) -> int:
         try:
             node = Node(
                 Lease(boot, conf.node, conf.url[0], conf.lease),
-                folder=folder,
+                locks=folder,
+                disk=folder if journal.vendor == "sqlite" else None,  # (it lies beside the file)
                 concurrency=options.concurrency or conf.concurrency,
                 grace=conf.grace if options.grace is None else options.grace,
             )
