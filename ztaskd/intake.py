@@ -1,36 +1,37 @@
-"""The node's one socket: frames -> verified names -> dispatcher. Nothing a peer sends raises out of here."""
+"""The node's one socket: messages in, replies to control messages out. Nothing a peer sends raises out of here."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import gevent
 import zmq.green as zmq
 
-from django_ztask import crashpoints
-from django_ztask.conf import keys
-from django_ztask.errors import MacError, MessageError
-from django_ztask.message import MAX_BODY, decode
-from ztaskd import events
+from django_ztask.message import MAX_BODY
 from ztaskd.addresses import AddressInUse, BadAddress, check_path, holder_of_port, is_loopback
 from ztaskd.locks import LockFile
+from ztaskd.reader import Reader
 
 # Messages read before the hub turns: a drain "until nothing is left" never ends under load.
 BURST = 100
 
 HANDSHAKE = 5000  # milliseconds a peer may take for its handshake
 HIGH_WATER = 1000  # messages waiting unread, per peer
+REPLIES = 100  # replies waiting unread, per peer; then they are dropped
+
+# Frames of a message that are looked at: the peer's id, two, and one that is too many. A peer can send
+# millions in one message: the hub turns after so many of them.
+FRAMES, FRAME_BURST = 4, 1000
 
 
 class Intake:
     """A ROUTER on `url`. Raises AddressInUse when somebody else has it."""
 
-    def __init__(self, url: str, named: Callable[[Sequence[str], float | None], None]) -> None:
+    def __init__(self, url: str, reader: Reader) -> None:
         self.url = url
-        self.named = named
+        self.reader = reader
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._lock: LockFile | None = None
@@ -38,6 +39,7 @@ class Intake:
         for option, value in (
             (zmq.LINGER, 0),
             (zmq.RCVHWM, HIGH_WATER),
+            (zmq.SNDHWM, REPLIES),
             (zmq.MAXMSGSIZE, MAX_BODY),
             (zmq.HANDSHAKE_IVL, HANDSHAKE),
             (zmq.HEARTBEAT_IVL, 5000),
@@ -83,24 +85,34 @@ class Intake:
         """A service greenlet. Waits in a blocking recv: zmq's descriptor is edge-triggered, and a poll on
         it stalls for a second now and then."""
         while True:
-            self._read(self._socket.recv_multipart())
+            self._serve_one(0)
             for _ in range(BURST):
                 try:
-                    frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                    self._serve_one(zmq.NOBLOCK)
                 except zmq.Again:
                     break
-                self._read(frames)
             else:
                 gevent.sleep(0)
 
-    def _read(self, frames: list[Any]) -> None:
-        try:
-            message = decode(frames[1:], keys("message"))
-        except (MacError, MessageError) as error:
-            events.emit("message_refused", error=error)
-            return
-        crashpoints.reach("intake-decoded")
-        self.named(message.ids, message.later)
+    def _serve_one(self, flags: int) -> None:
+        peer, *frames = self._receive(flags)
+        reply = self.reader.read(frames)
+        if reply is not None:
+            with suppress(zmq.ZMQError):  # the peer is gone, or does not read
+                self._socket.send_multipart([peer, *reply], zmq.NOBLOCK)
+
+    def _receive(self, flags: int) -> list[bytes]:
+        """The next message's first frames. Raises zmq.Again when there is none (with NOBLOCK)."""
+        frames = [self._socket.recv(flags)]
+        count = 1
+        while self._socket.getsockopt(zmq.RCVMORE):
+            frame = self._socket.recv()
+            count += 1
+            if count <= FRAMES:
+                frames.append(frame)
+            elif count % FRAME_BURST == 0:
+                gevent.sleep(0)
+        return frames
 
     def close(self) -> None:
         """Twice, or before bind, is fine."""

@@ -25,6 +25,7 @@ from ztaskd.committer import Committer
 from ztaskd.dispatch import Dispatcher
 from ztaskd.intake import Intake
 from ztaskd.lease import Lease
+from ztaskd.reader import Reader
 from ztaskd.recover import recover_dead
 from ztaskd.services import Services, every
 from ztaskd.storage import storage_for
@@ -59,7 +60,7 @@ class Node:
         self.dispatcher = Dispatcher(
             self.committer, concurrency, lambda dead: self._lost("slot", dead.exception)
         )
-        self.intake = Intake(lease.url, self.dispatcher.named)
+        self.intake = Intake(lease.url, Reader(self.dispatcher.named, lease.name))
         self.services = Services(self._lost)
         self.signals = 0
         self._last_signal = float("-inf")
