@@ -47,11 +47,11 @@ class Mutator:
             return random.choice(self.sent)
         value = self._control() if random.random() < 0.5 else self._names()
         if random.random() < 0.25:
-            value = self._changed(value)
+            value = self.changed(value, {"names": "control", "control": "names"}[value[0]])
         body = bytes([VERSION]) + msgspec.msgpack.encode(value)
         mac = sign(body, self.key)
         if random.random() < 0.3:
-            body = self._spoiled(body)
+            body = self.spoiled(body)
         if random.random() < 0.7:
             mac = sign(body, self.key)
         frames = [mac, body]
@@ -74,34 +74,34 @@ class Mutator:
     def _control(self) -> list[Any]:
         random = self.random
         sent_at = time.time() + random.choice([0, 0, 0, -299, 299, 301, -301, 1e9])
-        arguments = {self._word(): self._value(3) for _ in range(random.choice([0, 0, 1, 3]))}
+        arguments = {self._word(): self.value(3) for _ in range(random.choice([0, 0, 1, 3]))}
         return ["control", random.choice(COMMANDS), sent_at, random.getrandbits(256).to_bytes(32), arguments]
 
     def _word(self) -> str:
         letters = "abc-019\0\n'\"é\U0001f40d"
         return "".join(self.random.choice(letters) for _ in range(self.random.choice([0, 1, 8, 36, 37])))
 
-    def _value(self, depth: int) -> Any:
+    def value(self, depth: int) -> Any:
         random = self.random
         kind = random.randrange(8 if depth else 6)
         if kind == 6:
-            return [self._value(depth - 1) for _ in range(random.randrange(4))]
+            return [self.value(depth - 1) for _ in range(random.randrange(4))]
         if kind == 7:
-            return {self._word(): self._value(depth - 1) for _ in range(random.randrange(4))}
+            return {self._word(): self.value(depth - 1) for _ in range(random.randrange(4))}
         leaves = [self._word(), random.choice(TIMES), random.getrandbits(63), self.noise(), None]
         return [*leaves, msgspec.msgpack.Ext(random.randrange(-128, 128), self.noise())][kind]
 
-    def _changed(self, value: list[Any]) -> list[Any]:
-        """One element more, fewer, or another."""
+    def changed(self, value: list[Any], other: str) -> list[Any]:
+        """One element more, fewer, or another; or of the `other` kind."""
         place = self.random.randrange(len(value))
         return [
-            [*value[:place], self._value(3), *value[place + 1 :]],
+            [*value[:place], self.value(3), *value[place + 1 :]],
             value[:place],
-            [*value, self._value(3)],
-            [{"names": "control", "control": "names"}[value[0]], *value[1:]],
+            [*value, self.value(3)],
+            [other, *value[1:]],
         ][self.random.randrange(4)]
 
-    def _spoiled(self, body: bytes) -> bytes:
+    def spoiled(self, body: bytes) -> bytes:
         random = self.random
         for _ in range(random.choice([1, 1, 2, 8])):
             start = random.randrange(len(body) + 1)
