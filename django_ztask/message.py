@@ -82,6 +82,12 @@ def sign(body: bytes, key: bytes) -> bytes:
     return hmac.digest(key, body, "sha256")
 
 
+def signer(frames: Sequence[bytes], keys: Sequence[bytes]) -> bytes | None:
+    """The key that made the MAC of two frames, if it is one of ours: a reply is signed with the same."""
+    mac, body = frames
+    return next((key for key in keys if hmac.compare_digest(mac, sign(body, key))), None)
+
+
 def encode(message: Names | Control | Reply, key: bytes) -> list[bytes]:
     """The frames of `message`, signed with `key`. Raises TypeError or ValueError for arguments or a value
     that msgpack cannot carry, and MessageError when they are too many for the other side to read."""
@@ -129,7 +135,7 @@ def _open(
     mac, body = frames
     if len(mac) != MAC_LENGTH or not 2 <= len(body) <= limit:
         raise MessageError("size", f"a MAC of {len(mac)} and a body of {len(body)} bytes")
-    if not any(hmac.compare_digest(mac, sign(body, key)) for key in keys):
+    if signer(frames, keys) is None:
         raise MacError("a message whose MAC does not verify: is SECRET_KEY the same on both sides?")
     if body[0] != VERSION:
         raise MessageError("version", f"version {body[0]}; this side speaks {VERSION}")

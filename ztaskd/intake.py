@@ -50,6 +50,9 @@ class Intake:
             (zmq.SNDHWM, REPLIES),
             (zmq.MAXMSGSIZE, MAX_BODY),
             (zmq.BACKLOG, BACKLOG),
+            # Any name: with one, libzmq refuses peers of its protocol's versions 1 and 2. What is not ZeroMQ at
+            # all (an HTTP client) would pass for version 1, and keep its connection for ever.
+            (zmq.ZAP_DOMAIN, b"ztaskd"),
             (zmq.HANDSHAKE_IVL, HANDSHAKE),
             (zmq.HEARTBEAT_IVL, 5000),
             (zmq.HEARTBEAT_TIMEOUT, 15000),

@@ -14,7 +14,17 @@ from typing import Any
 from django_ztask import __version__, crashpoints
 from django_ztask.conf import keys
 from django_ztask.errors import MacError, MessageError
-from django_ztask.message import MAC_LENGTH, REASON, Control, Names, Reply, claims_control, decode, encode
+from django_ztask.message import (
+    MAC_LENGTH,
+    REASON,
+    Control,
+    Names,
+    Reply,
+    claims_control,
+    decode,
+    encode,
+    signer,
+)
 from ztaskd import events
 from ztaskd.freshness import Freshness
 
@@ -68,7 +78,9 @@ class Reader:
             return _refusal(frames, failure)
 
     def _answer(self, frames: Sequence[bytes], reply: Reply) -> list[bytes]:
-        key = keys("message")[0]
+        """Signed as the message was: its sender may not know our latest key yet."""
+        ours = keys("message")
+        key = (signer(frames, ours) if len(frames) == 2 else None) or ours[0]
         try:
             return encode(reply, key)
         except (TypeError, ValueError, RecursionError) as error:  # a value that cannot travel

@@ -40,6 +40,7 @@ class Hunt:
         self.first = self._memory()
 
     def turn(self, most: float) -> None:
+        self.inside.begin()
         for _ in range(int(min(TURN, most))):
             frames = self.mutator.frames()
             self.fresh = [("frames", frames)]
@@ -68,9 +69,7 @@ class Hunt:
     def say(self) -> None:
         self.said = time.monotonic()
         seconds = max(self.said - self.began, 1e-9)
-        refused = ", ".join(
-            f"{kind} {number:,}" for kind, number in sorted(self.inside.reader.refused.items())
-        )
+        refused = ", ".join(f"{kind} {number:,}" for kind, number in sorted(self.inside.refused.items()))
         print(
             f"{seconds:.0f} s: {self.count:,} messages, {self.count / seconds:,.0f} a second; "
             f"names taken {self.inside.named:,}; refused: {refused}; memory (MB): {self._memory()}, "
