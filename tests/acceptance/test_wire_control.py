@@ -14,6 +14,7 @@ from django_ztask.errors import MacError, NoAnswer, Refused
 from django_ztask.message import Reply, control, decode_reply, encode
 from tests.acceptance.daemon import MODULE, PATIENCE
 from tests.acceptance.wire import stranger, url
+from tests.fuzz.target import resident
 
 pytestmark = pytest.mark.acceptance
 PROGRAM = MODULE
@@ -97,6 +98,20 @@ def test_a_stopped_node_does_not_answer_and_does_so_again_when_it_goes_on(site):
         ask(url(site), "ping", 0.3)
     daemon.signal(signal.SIGCONT)
     assert ask(url(site), "ping", PATIENCE).value["pid"] == daemon.pid
+
+
+def test_a_peer_that_asks_and_never_listens_keeps_nobody_from_being_answered(site):
+    daemon = site.start()
+    before = resident(daemon.pid)
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.linger = 0
+        dealer.rcvhwm = 1
+        dealer.connect(url(site))
+        for _ in range(5000):
+            dealer.send_multipart(encode(control("ping", time.time()), keys("message")[0]))
+        assert ask(url(site), "ping", PATIENCE).value["refused"] == {}
+    assert resident(daemon.pid) < before + 20
+    assert daemon.stop() == 0
 
 
 def silent(connection):
