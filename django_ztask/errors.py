@@ -22,6 +22,8 @@ class UnknownTask(ZtaskError, LookupError):
 class MacError(ZtaskError):
     """A row or a message carries a MAC that none of our keys made: it is not from this project."""
 
+    reason = "mac"
+
 
 class MessageError(ZtaskError, ValueError):
     """Bytes that are not a message of ours. `reason` is a short word for counting them."""
@@ -29,6 +31,18 @@ class MessageError(ZtaskError, ValueError):
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
+
+
+class NoAnswer(ZtaskError, TimeoutError):
+    """No node answered a control message in time: none is there, or it is stopped or very busy."""
+
+
+class Refused(ZtaskError):
+    """A node answered a control message, and will not do it. `kind` is one word for why."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 class TaskFailed(ZtaskError):

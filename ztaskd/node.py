@@ -24,6 +24,7 @@ from ztaskd.dispatch import Dispatcher
 from ztaskd.housekeeping import Housekeeping
 from ztaskd.intake import Intake
 from ztaskd.lease import Lease
+from ztaskd.reader import Reader
 from ztaskd.services import Services, every
 from ztaskd.storage import TROUBLE, storage_for
 
@@ -54,7 +55,7 @@ class Node:
             self.committer, concurrency, lambda dead: self._lost("slot", dead.exception)
         )
         self.housekeeping = Housekeeping(self.committer, self.dispatcher, lease.boot, locks)
-        self.intake = Intake(lease.url, self.dispatcher.named)
+        self.intake = Intake(lease.url, Reader(self.dispatcher.named, lease.name))
         self.services = Services(self._lost)
         self.signals = 0
         self._last_signal = float("-inf")
