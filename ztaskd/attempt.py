@@ -17,6 +17,7 @@ from django_ztask.execute import CurrentTask
 from django_ztask.lifecycle import Kind, Outcome, RetryPolicy
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
+from ztaskd.surroundings import Surroundings
 
 
 class Attempts:
@@ -25,11 +26,13 @@ class Attempts:
     def __init__(self, finished: Callable[[Finish], None]) -> None:
         self.finished = finished
         self.interrupting = False
+        self._surroundings = Surroundings()
 
     def run(self, task: Claimed) -> None:
         started = time.time()
         clock = time.perf_counter()
         events.emit("task_started", task=task)
+        self._surroundings.begin(task)
         current = CurrentTask(task.id, task.function_name, task.attempt, task.retries_left)
         crashpoints.reach("attempt-starts")
         try:
@@ -39,8 +42,9 @@ class Attempts:
             outcome = Outcome(Kind.REFUSED, exception=text, traceback=execute.format_traceback(error))
         if outcome.kind is Kind.INTERRUPTED and not self.interrupting:
             outcome = replace(outcome, kind=Kind.FAILURE)  # the task raised it by itself
-        crashpoints.reach("attempt-ended")
         seconds = time.perf_counter() - clock
+        self._surroundings.end(task)
+        crashpoints.reach("attempt-ended")
         finish = conclude(task, outcome, started)
         self.finished(finish)
         events.emit("task_ended", finish=finish, seconds=seconds)
