@@ -19,6 +19,9 @@ from django_ztask.rows import Claimed, Finish
 from ztaskd import events
 from ztaskd.surroundings import Surroundings
 
+# A policy's numbers beyond this one (32 years, or as many retries) were never meant: somebody edited the row.
+MOST = 1e9
+
 
 class Attempts:
     """Runs claimed tasks in the greenlet that calls `run`. `finished` gets each one's end."""
@@ -55,11 +58,11 @@ def conclude(task: Claimed, outcome: Outcome, started: float | None) -> Finish:
     now = time.time()
     verdict = lifecycle.decide(
         outcome.kind,
-        retries_left=task.retries_left,
+        retries_left=_number(task.retries_left),
         policy=_policy(task),
         due=task.due,
         now=now,
-        replayed=task.replays > 0,
+        replayed=_number(task.replays) > 0,
     )
     return Finish(task, task.attempt, verdict, outcome, started, now)
 
@@ -71,16 +74,25 @@ def hand_back(task: Claimed) -> Finish:
 
 def _policy(task: Claimed) -> RetryPolicy:
     """The call's own choices, else the settings."""
-    chosen = task.policy
     return RetryPolicy(
-        count=int(chosen.get("retry_count", conf.retry_count)),
-        after=chosen.get("retry_after", conf.retry_after),
-        backoff=chosen.get("backoff", 1.0),
+        count=int(_chosen(task, "retry_count", conf.retry_count)),
+        after=_chosen(task, "retry_after", conf.retry_after),
+        backoff=_chosen(task, "backoff", 1.0),
     )
+
+
+def _chosen(task: Claimed, name: str, default: float) -> float:
+    value = task.policy.get(name, default)
+    return value if abs(value) <= MOST else default
+
+
+def _number(value: Any) -> int:
+    """SQLite keeps a text in a column of numbers, when somebody writes one there: it counts as 0."""
+    return value if isinstance(value, int) else 0
 
 
 def _limit(task: Claimed) -> AbstractContextManager[Any]:
     seconds = task.policy.get("timeout")
-    if seconds is None:
+    if seconds is None or seconds > MOST:
         return nullcontext()
     return Timeout(seconds, TimeLimitExceeded(f"the task ran longer than its timeout of {seconds:g} s"))

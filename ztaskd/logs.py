@@ -83,7 +83,7 @@ def _failed(finish: Finish, seconds: float) -> None:
     if outcome.kind is not Kind.FAILURE:
         why = "it is not to be run"
         # Whoever forges rows forges many: each has its reason in the journal, the log has one of a kind.
-        reason = (outcome.exception or "").replace(task.id, "").replace(task.function_name, "")
+        reason = (outcome.exception or "").replace(f"{task.id} ({task.function_name})", "")
         if (left_out := _refusals.left_out(reason)) is None:
             return
         more = f" ({left_out} more like it)" if left_out else ""

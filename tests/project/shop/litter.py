@@ -187,19 +187,23 @@ def surroundings():
 
 
 @task(timeout=30)
+def wait_for_file(path):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+
+
+@task()
 def capture(word, until):
     """What it has printed itself: it waits for a file in between."""
     with contextlib.redirect_stdout(io.StringIO()) as captured:
         note("captures", word)
-        while not os.path.exists(until):
-            time.sleep(0.01)
+        wait_for_file(until)
         print(word)
     return captured.getvalue()
 
 
-@task(timeout=30)
+@task()
 def leave_and_wait(what, until):
     LEAVE[what]()
     note("left", what)
-    while not os.path.exists(until):
-        time.sleep(0.01)
+    wait_for_file(until)
