@@ -37,8 +37,7 @@ def lines() -> Iterator[Lines]:
     for line in logs._LINES.values():
         if isinstance(line, logs._Quiet):
             line.next = 0.0
-    logs._refusals.next.clear()
-    logs._changes.next.clear()
+    logs._refusals, logs._changes = logs._Kinds(), logs._Kinds()
     yield lambda: stream.getvalue().splitlines()
     logs.logger.handlers, logs.logger.propagate = before[0], before[2]
     logs.logger.setLevel(before[1])

@@ -186,6 +186,11 @@ def surroundings():
     }
 
 
+@task()
+def keywords(**given):
+    return given
+
+
 @task(timeout=30)
 def wait_for_file(path):
     while not os.path.exists(path):
