@@ -149,6 +149,9 @@ def mac(task_id: str, function_name: str, payload: Payload, key: bytes) -> str:
 
 def verify(task_id: str, function_name: str, payload: Payload, given: str, keys: Iterable[bytes]) -> None:
     """Raises MacError unless one of `keys` made the row's MAC."""
+    texts = (task_id, function_name, payload.codec, payload.args, payload.kwargs, given)
+    if not all(isinstance(text, str) for text in texts):  # SQLite keeps a BLOB in a column of text
+        raise MacError(f"the row of task {task_id} ({function_name}) holds what is no text: it was edited")
     if not any(_same(given, mac(task_id, function_name, payload, key)) for key in keys):
         raise MacError(
             f"the MAC of task {task_id} ({function_name}) does not verify: the row was edited, or made with "

@@ -18,6 +18,10 @@ from django_ztask.lifecycle import Kind, Outcome, RetryPolicy
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
 from ztaskd.storage import TROUBLE
+from ztaskd.surroundings import Surroundings
+
+# A policy's numbers beyond this one (32 years, or as many retries) were never meant: somebody edited the row.
+MOST = 1e9
 
 
 class Attempts:
@@ -28,6 +32,7 @@ class Attempts:
         self.finished = finished
         self.mark = mark
         self.interrupting = False
+        self._surroundings = Surroundings()
 
     def run(self, task: Claimed) -> None:
         if task.at_most_once and not self._may_start(task):
@@ -36,6 +41,7 @@ class Attempts:
         started = time.time()
         clock = time.perf_counter()
         events.emit("task_started", task=task)
+        self._surroundings.begin(task)
         current = CurrentTask(task.id, task.function_name, task.attempt, task.retries_left)
         crashpoints.reach("attempt-starts")
         try:
@@ -45,8 +51,9 @@ class Attempts:
             outcome = Outcome(Kind.REFUSED, exception=text, traceback=execute.format_traceback(error))
         if outcome.kind is Kind.INTERRUPTED and not self.interrupting:
             outcome = replace(outcome, kind=Kind.FAILURE)  # the task raised it by itself
-        crashpoints.reach("attempt-ended")
         seconds = time.perf_counter() - clock
+        self._surroundings.end(task)
+        crashpoints.reach("attempt-ended")
         finish = conclude(task, outcome, started)
         self.finished(finish)
         events.emit("task_ended", finish=finish, seconds=seconds)
@@ -63,11 +70,11 @@ def conclude(task: Claimed, outcome: Outcome, started: float | None) -> Finish:
     now = time.time()
     verdict = lifecycle.decide(
         outcome.kind,
-        retries_left=task.retries_left,
+        retries_left=_number(task.retries_left),
         policy=_policy(task),
         due=task.due,
         now=now,
-        replayed=task.replays > 0,
+        replayed=_number(task.replays) > 0,
         at_most_once=task.at_most_once,
     )
     return Finish(task, task.attempt, verdict, outcome, started, now)
@@ -85,16 +92,25 @@ def cut_off(task: Claimed) -> Finish:
 
 def _policy(task: Claimed) -> RetryPolicy:
     """The call's own choices, else the settings."""
-    chosen = task.policy
     return RetryPolicy(
-        count=int(chosen.get("retry_count", conf.retry_count)),
-        after=chosen.get("retry_after", conf.retry_after),
-        backoff=chosen.get("backoff", 1.0),
+        count=int(_chosen(task, "retry_count", conf.retry_count)),
+        after=_chosen(task, "retry_after", conf.retry_after),
+        backoff=_chosen(task, "backoff", 1.0),
     )
+
+
+def _chosen(task: Claimed, name: str, default: float) -> float:
+    value = task.policy.get(name, default)
+    return value if abs(value) <= MOST else default
+
+
+def _number(value: Any) -> int:
+    """SQLite keeps a text in a column of numbers, when somebody writes one there: it counts as 0."""
+    return value if isinstance(value, int) else 0
 
 
 def _limit(task: Claimed) -> AbstractContextManager[Any]:
     seconds = task.policy.get("timeout")
-    if seconds is None:
+    if seconds is None or seconds > MOST:
         return nullcontext()
     return Timeout(seconds, TimeLimitExceeded(f"the task ran longer than its timeout of {seconds:g} s"))

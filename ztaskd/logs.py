@@ -91,9 +91,48 @@ def _failed(finish: Finish, seconds: float) -> None:
             verdict.retries_left + 1,
         )
         return
-    why = "no retries left" if outcome.kind is Kind.FAILURE else "it is not to be run"
+    why, more = "no retries left", ""
+    if outcome.kind is not Kind.FAILURE:
+        why = "it is not to be run"
+        # Whoever forges rows forges many: each has its reason in the journal, the log has one of a kind.
+        reason = (outcome.exception or "").replace(f"{task.id} ({task.function_name})", "")
+        if (left_out := _refusals.left_out(reason)) is None:
+            return
+        more = f" ({left_out} more like it)" if left_out else ""
     detail = f"\n{outcome.traceback.rstrip()}" if outcome.traceback else ""
-    logger.error("%s; %s: FAILED. Run it again with `ztaskd --replayfailed`%s", what, why, detail)
+    logger.error("%s; %s: FAILED. Run it again with `ztaskd --replayfailed`%s%s", what, why, more, detail)
+
+
+def _surroundings_changed(task: Claimed, beside: bool, changes: list[str]) -> None:
+    who = f"{_name(task)}{' (or one that ran beside it)' if beside else ''}"
+    what = " and ".join(changes)
+    left_out = _changes.left_out(f"{task.function_name} {what}")
+    if left_out is not None:
+        more = f" ({left_out} more like it)" if left_out else ""
+        logger.warning("%s %s: put back%s", who, what, more)
+
+
+class _Kinds:
+    """One line of a kind in QUIET seconds."""
+
+    def __init__(self) -> None:
+        self.next: dict[str, float] = {}
+        self._left_out: dict[str, int] = {}
+
+    def left_out(self, kind: str) -> int | None:
+        """How many were left out since the last line of its kind. None: this one is to be left out, too."""
+        now = time.monotonic()
+        if now < self.next.get(kind, 0.0):
+            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+            return None
+        if len(self.next) > 1000:
+            self.next.clear()
+            self._left_out.clear()
+        self.next[kind] = now + QUIET
+        return self._left_out.pop(kind, 0)
+
+
+_refusals, _changes = _Kinds(), _Kinds()
 
 
 def _unknown(task: Claimed, reason: str | None) -> None:
@@ -179,6 +218,7 @@ _LINES: dict[str, Callable[..., None]] = {
     "task_ended": _ended,
     "task_fenced": _fenced,
     "function_unknown": _unknown,
+    "surroundings_changed": _surroundings_changed,
     "connection_discarded": _line(
         logging.WARNING, "a slot's connection to the database {alias!r} was discarded: {error}"
     ),

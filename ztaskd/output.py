@@ -4,6 +4,7 @@ a closed pipe costs lines, never work.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import logging
 import os
@@ -21,7 +22,66 @@ CHUNK = 4096
 # Milliseconds for which the hub waits for a reader of standard output that does not keep up.
 PATIENCE = 200
 
+# Duplicates of the standard descriptors get numbers from this one on, out of a careless task's way.
+HIGH = 100
+
 FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
+
+
+class Standard:
+    """Descriptors 0 to 2, which a task may close or replace: a duplicate of each is kept from `keep` on."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[int, tuple[int, int]]] = {}
+
+    def keep(self) -> None:
+        """From now on. (Twice is fine.)"""
+        for fd in (0, 1, 2):
+            if fd not in self._kept:
+                self._kept[fd] = _duplicate(fd), _identity(fd)
+
+    def follow(self) -> None:
+        """1 and 2 lead elsewhere from now on."""
+        for fd in (1, 2):
+            if fd in self._kept:
+                duplicate = os.dup2(fd, self._kept[fd][0], inheritable=False)
+                self._kept[fd] = duplicate, _identity(fd)
+
+    def changed(self) -> list[int]:
+        """Those that do not lead where they should, and may be put back."""
+        return [fd for fd, (_, was) in self._kept.items() if _identity(fd) != was and not _is_in_use(fd)]
+
+    def put_back(self, fd: int) -> None:
+        os.dup2(self._kept[fd][0], fd)
+
+
+standard = Standard()
+
+
+def _duplicate(fd: int) -> int:
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH)
+    except OSError:  # the limit of open files is as low as that
+        return os.dup(fd)
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return -1, -1
+    return found.st_dev, found.st_ino
+
+
+def _is_in_use(fd: int) -> bool:
+    """True when a socket or the like got the number after it was closed: libzmq aborts the process when
+    its own is taken away. (What is opened is closed on exec; what was put there on purpose is not.)"""
+    try:
+        mode = os.fstat(fd).st_mode
+        opened = fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+    except OSError:
+        return False
+    return bool(opened) and not (stat.S_ISREG(mode) or stat.S_ISCHR(mode))
 
 
 class Output(io.TextIOBase):
@@ -64,6 +124,9 @@ class Output(io.TextIOBase):
     def writable(self) -> bool:
         return True
 
+    def close(self) -> None:
+        """It is not a task's to close."""
+
     def fileno(self) -> int:
         return self._fd
 
@@ -79,6 +142,9 @@ class _Bytes(io.RawIOBase):
 
     def writable(self) -> bool:
         return True
+
+    def close(self) -> None:
+        """It is not a task's to close."""
 
     def write(self, data: Any) -> int:
         self._output.write_bytes(bytes(data))
@@ -117,6 +183,7 @@ class LogFile(WatchedFileHandler):
         if self.stream is not None:
             os.dup2(self.stream.fileno(), 1)
             os.dup2(self.stream.fileno(), 2)
+            standard.follow()
 
 
 def _lost(lines: int) -> logging.LogRecord:

@@ -37,6 +37,7 @@ def lines() -> Iterator[Lines]:
     for line in logs._LINES.values():
         if isinstance(line, logs._Quiet):
             line.next = 0.0
+    logs._refusals, logs._changes = logs._Kinds(), logs._Kinds()
     yield lambda: stream.getvalue().splitlines()
     logs.logger.handlers, logs.logger.propagate = before[0], before[2]
     logs.logger.setLevel(before[1])
@@ -90,6 +91,42 @@ def test_a_refused_row_is_not_said_to_be_out_of_retries(lines: Lines) -> None:
     assert level == "ERROR"
     assert "forged; it is not to be run: FAILED" in text
     assert "retries" not in text
+
+
+def test_refusals_of_one_reason_are_one_line_a_second_with_their_count(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 1000.0
+    monkeypatch.setattr(logs.time, "monotonic", lambda: clock)
+    reason = f"MacError: the MAC of task {ID} ({NAME}) does not verify"
+    for _ in range(100):
+        ended(Kind.REFUSED, Event.FAIL, exception=reason)
+    assert len(lines()) == 1
+    ended(Kind.REFUSED, Event.FAIL, exception="its arguments are a pickle")
+    ended(Kind.FAILURE, Event.FAIL, exception=reason, traceback=TRACEBACK)
+    assert "a pickle" in lines()[1]
+    assert "no retries left" in lines()[2]
+    clock += logs.QUIET
+    ended(Kind.REFUSED, Event.FAIL, exception=reason)
+    assert lines()[-1].endswith(
+        "verify; it is not to be run: FAILED. Run it again with `ztaskd --replayfailed` (99 more like it)"
+    )
+
+
+def test_ever_new_reasons_do_not_fill_the_memory(lines: Lines) -> None:
+    for n in range(3000):
+        ended(Kind.REFUSED, Event.FAIL, exception=f"reason {n}")
+    assert len(lines()) == 3000
+    assert len(logs._refusals.next) < 1500
+
+
+@pytest.mark.parametrize(("beside", "who"), [(False, ""), (True, " (or one that ran beside it)")])
+def test_what_a_task_left_changed_is_one_line_with_its_name(beside: bool, who: str, lines: Lines) -> None:
+    changes = ["changed the umask to 077", "left a timer running"]
+    for _ in range(5):
+        logs.write("surroundings_changed", {"task": TASK, "beside": beside, "changes": changes})
+    text = f"task {ID} {NAME}{who} changed the umask to 077 and left a timer running: put back"
+    assert said(lines) == ("WARNING", text)
 
 
 def test_an_interruption_says_that_it_costs_nothing(lines: Lines) -> None:

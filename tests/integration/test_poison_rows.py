@@ -1,0 +1,236 @@
+"""The committer's poison row: in a batch of fifty ends the database refuses one. The others are written, each
+once, and so is the guilty one, in plainer words. The real thread, on both databases.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, connections
+from django.db.backends.signals import connection_created
+
+from django_ztask.lifecycle import Kind
+from django_ztask.models import Attempt, Task
+from django_ztask.rows import Finish
+from tests import postgres
+from tests.integration.helpers import BOOT, claim, ending, new_task, record
+from ztaskd import events
+from ztaskd.batch import Stop
+from ztaskd.group_commit import GroupCommit
+from ztaskd.storage import storage_for
+
+LIMIT = 1_000_000  # bytes that SQLite takes in one text, in these tests
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def vendor(request: pytest.FixtureRequest, database: Path) -> Iterator[str]:
+    """The journal is there, for every thread."""
+    if request.param == "sqlite":
+        yield "sqlite"
+        return
+    try:
+        server = postgres.server()
+    except postgres.NotFound as error:
+        pytest.skip(str(error))
+    before = dict(connections.settings["default"])
+    made = server.create(server.template("poison", lambda made: migrate(made, before)))
+    use({**before, **made.settings, "OPTIONS": {}})
+    yield "postgresql"
+    use(before)
+    made.drop()
+
+
+def use(settings: dict[str, Any]) -> None:
+    connections["default"].close()
+    del connections["default"]
+    connections.settings["default"] = settings
+
+
+def migrate(made: postgres.Database, before: dict[str, Any]) -> None:
+    use({**before, **made.settings, "OPTIONS": {}})
+    call_command("migrate", verbosity=0)
+    use(before)
+
+
+@pytest.fixture
+def short_texts() -> Iterator[None]:
+    """SQLite refuses texts beyond LIMIT, as it does beyond a billion bytes."""
+
+    def limit(connection: Any, **kwargs: Any) -> None:
+        if connection.vendor == "sqlite":
+            connection.connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LIMIT)
+
+    connection_created.connect(limit, weak=False)
+    yield
+    connection_created.disconnect(limit)
+
+
+def forbid(table: str, column: str) -> None:
+    """The database refuses every text with "poison" in that column, as somebody's own constraint may."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"ALTER TABLE {table} ADD CHECK ({column} NOT LIKE '%poison%')")
+            return
+        for event in ("INSERT", "UPDATE"):
+            cursor.execute(
+                f"CREATE TRIGGER no_{column}_{event} BEFORE {event} ON {table} WHEN NEW.{column} LIKE '%poison%' "
+                "BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed'); END"
+            )
+
+
+def fifty(guilty: Kind, **texts: Any) -> list[Finish]:
+    """The ends of fifty claimed tasks, of all kinds; the guilty one stands in the middle."""
+    kinds = [Kind.SUCCESS, Kind.FAILURE, Kind.INTERRUPTED, Kind.REFUSED, Kind.NOT_STARTED]
+    tasks = claim(*record(*(new_task(n, retry_count=n % 2) for n in range(50))))
+    ends = [ending(task, kinds[n % 5], **plain(kinds[n % 5])) for n, task in enumerate(tasks)]
+    ends[25] = ending(tasks[25], guilty, **{**plain(guilty), **texts})
+    return ends
+
+
+def plain(kind: Kind) -> dict[str, Any]:
+    if kind is Kind.SUCCESS:
+        return {"result": '"done"'}
+    return {} if kind is Kind.NOT_STARTED else {"exception": "E: no", "traceback": "Traceback: no"}
+
+
+def commit(ends: list[Finish]) -> tuple[list[Finish], list[str], int]:
+    """Has the real thread write them in one batch: who was fenced, what was emitted, how many answers came."""
+    inbox: Any = SimpleQueue()
+    posted: list[Callable[[], None]] = []
+    answers: list[Any] = []
+    commits = GroupCommit(storage_for("default"), BOOT, inbox, posted.append, answers.append)
+    commits.held = {end.task.id: end.attempt for end in ends}
+    for end in ends:
+        inbox.put(end)
+    inbox.put(Stop())
+    thread = threading.Thread(target=commits.run)
+    thread.start()
+    thread.join(30)
+    commits.abandon = True
+    assert not thread.is_alive(), "it goes on and on"
+    assert commits.held == {}
+    emitted: list[str] = []
+    before = list(events._subscribers)
+    events._subscribers[:] = [lambda event, fields: emitted.append(event)]
+    for callback in posted:
+        callback()
+    events._subscribers[:] = before
+    return [end for answer in answers for end in answer.fenced], emitted, len(answers)
+
+
+NUL, LONE, BYTES = "a\0b", "a\ud800b", b"caf\xe9".decode("utf-8", "surrogateescape")
+REFUSED = [
+    *((Kind.SUCCESS, "result", f'"{text}"') for text in (NUL, LONE)),
+    *((Kind.FAILURE, column, text) for column in ("exception", "traceback") for text in (NUL, LONE, BYTES)),
+    *((Kind.INTERRUPTED, column, text) for column in ("exception", "traceback") for text in (NUL, LONE)),
+]
+
+
+def check(ends: list[Finish], guilty: Finish) -> Task:
+    """All are written once, as their verdicts say. Returns the guilty one's row."""
+    rows = {row.uuid: row for row in Task.objects.all()}
+    for end in ends:
+        row = rows[end.task.id]
+        assert (row.status, row.attempts) == (end.verdict.status.value, 1)
+        assert row.retry_count == end.verdict.retries_left
+        assert (row.failures, row.interruptions) == (
+            int(end.outcome.kind is Kind.FAILURE),
+            int(end.outcome.kind is Kind.INTERRUPTED),
+        )
+        if end is not guilty and end.outcome.kind is Kind.SUCCESS:
+            assert row.result == '"done"'
+    unsuccessful = [end for end in ends if end.outcome.kind not in (Kind.SUCCESS, Kind.NOT_STARTED)]
+    written = Attempt.objects.values_list("task_id", "kind")
+    assert sorted(written) == sorted((end.task.id, end.outcome.kind.value) for end in unsuccessful)
+    others = Attempt.objects.exclude(task_id=guilty.task.id)
+    assert set(others.values_list("exception", flat=True)) == {"E: no"}
+    return rows[guilty.task.id]
+
+
+@pytest.mark.parametrize(("kind", "column", "text"), REFUSED)
+def test_characters_that_a_database_refuses_stop_nobody(
+    kind: Kind, column: str, text: str, vendor: str
+) -> None:
+    ends = fifty(kind, **{column: text})
+    fenced, emitted, answers = commit(ends)
+    row = check(ends, ends[25])
+    taken = "\0" in text and vendor == "sqlite"  # it takes NUL, and gives it back
+    assert (fenced, emitted.count("row_refused")) == ([], 0 if taken else 1)
+    assert answers <= 55
+    found = row if kind is Kind.SUCCESS else Attempt.objects.get(task_id=row.uuid)
+    if taken:
+        assert getattr(found, column) == text
+    elif "\0" not in text:
+        assert getattr(found, column) == text.encode("ascii", "backslashreplace").decode()
+    elif kind is Kind.SUCCESS:
+        assert row.result is not None
+        assert row.result.startswith("repr:its outcome could not be written: ")
+    else:
+        assert Attempt.objects.get(task_id=row.uuid).exception.startswith(
+            "its outcome could not be written: "
+        )
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "kind", "text"),
+    [
+        ("task", "result", Kind.SUCCESS, "result"),
+        ("task", "last_exception", Kind.FAILURE, "exception"),
+        ("task", "last_exception", Kind.REFUSED, "exception"),
+        ("task", "traceback", Kind.FAILURE, "traceback"),
+        ("attempt", "exception", Kind.FAILURE, "exception"),
+        ("attempt", "exception", Kind.INTERRUPTED, "exception"),
+        ("attempt", "traceback", Kind.FAILURE, "traceback"),
+    ],
+)
+@pytest.mark.parametrize("words", ["poison", "poison \u20ac"], ids=["ascii", "not ascii"])
+def test_what_a_constraint_refuses_is_written_in_plain_words(
+    table: str, column: str, kind: Kind, text: str, words: str, vendor: str
+) -> None:
+    ends = fifty(kind, **{text: f'"{words}"'})
+    forbid(f"django_ztask_{table}", column)
+    fenced, emitted, answers = commit(ends)
+    row = check(ends, ends[25])
+    assert fenced == []
+    assert 1 <= emitted.count("row_refused") <= 2  # as it was, and in ASCII
+    assert answers <= 55
+    reason = "its outcome could not be written: IntegrityError"
+    if kind is Kind.SUCCESS:
+        assert row.result == f"repr:{reason}"
+    else:
+        assert Attempt.objects.get(task_id=row.uuid).exception == reason
+    if kind in (Kind.FAILURE, Kind.REFUSED):
+        assert row.last_exception == reason
+
+
+def test_a_result_that_is_too_long_for_the_database_is_left_out(short_texts: None, database: Path) -> None:
+    ends = fifty(Kind.SUCCESS, result='"' + "x" * LIMIT + '"')
+    fenced, emitted, _ = commit(ends)
+    row = check(ends, ends[25])
+    assert (fenced, row.result) == ([], "repr:its outcome could not be written: DataError")
+    assert emitted.count("row_refused") == 1
+
+
+def test_several_guilty_ones_are_each_found(vendor: str) -> None:
+    ends = fifty(Kind.SUCCESS, result='"poison"')
+    for n in (1, 11, 41):
+        outcome = dataclasses.replace(ends[n].outcome, exception="poison")
+        ends[n] = dataclasses.replace(ends[n], outcome=outcome)
+    forbid("django_ztask_task", "result")
+    forbid("django_ztask_attempt", "exception")
+    fenced, emitted, answers = commit(ends)
+    assert (fenced, emitted.count("row_refused")) == ([], 4)
+    assert answers <= 60
+    assert Task.objects.filter(status="RUNNING").count() == 0
+    reason = "its outcome could not be written: IntegrityError"
+    assert Task.objects.get(uuid=ends[25].task.id).result == f"repr:{reason}"
+    guilty = Attempt.objects.filter(exception=reason).values_list("task_id", flat=True)
+    assert set(guilty) == {ends[n].task.id for n in (1, 11, 41)}
