@@ -27,6 +27,8 @@ from ztaskd.storage import is_locked, is_refusal
         (OperationalError("disk I/O error"), False),
         (OperationalError("server closed the connection unexpectedly"), False),
         (InterfaceError("connection already closed"), False),
+        (OSError(24, "Too many open files"), False),
+        (MemoryError(), False),
         (InternalError("current transaction is aborted"), False),
         (ProgrammingError('column "mac" does not exist'), False),
     ],

@@ -1,0 +1,131 @@
+"""Real faults for a running daemon: a small disk, system calls that fail, SQLite's lock in other hands."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.daemon import Daemon, wait_for
+from tests.acceptance.site import Site
+
+MOUNT = ["mount", "-t", "tmpfs", "-o"]
+
+
+@contextlib.contextmanager
+def lock_held(database: Path) -> Iterator[None]:
+    """SQLite's write lock, held by this process."""
+    with contextlib.closing(sqlite3.connect(database, timeout=20, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            other.execute("ROLLBACK")
+
+
+def longest_gap(site: Site) -> float:
+    """Seconds between two ticks."""
+    times = [float(line[1]) for line in site.ledger if line[0] == "tick"]
+    return max(later - earlier for earlier, later in pairwise(times))
+
+
+def degraded_lines(daemon: Daemon) -> list[str]:
+    return [line for line in daemon.log.splitlines() if "degraded: " in line]
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, megabytes: int = 16) -> Iterator[Path]:
+    """A file system of its own. The test is skipped where it cannot be mounted."""
+    folder.mkdir()
+    made = subprocess.run(
+        [*MOUNT, f"size={megabytes}m", "none", folder], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def remount(folder: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", folder], check=True, capture_output=True)
+
+
+def fill(folder: Path) -> Path:
+    """A file that takes all the room there is."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        for size in (1 << 16, 1 << 12, 1):
+            with contextlib.suppress(OSError):
+                while file.write(bytes(size)):
+                    pass
+    return path
+
+
+@functools.cache
+def _why_no_strace() -> str:
+    """Empty when another process can be traced."""
+    if shutil.which("strace") is None:
+        return "there is no strace"
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        tracer = ["timeout", "-s", "INT", "0.2", "strace", "-qq", "-p", str(other.pid)]
+        done = subprocess.run(tracer, capture_output=True, text=True, check=False)
+        other.communicate(b"\n")
+    return f"strace: {done.stderr.strip()}" if "attach" in done.stderr else ""
+
+
+def need_strace() -> None:
+    if _why_no_strace():
+        pytest.skip(_why_no_strace())
+
+
+@contextlib.contextmanager
+def injected(program: Daemon, calls: str, fault: str) -> Iterator[None]:
+    """Every one of these system `calls` of the process has this `fault`, in strace's words."""
+    need_strace()
+    told = program.output.with_suffix(".strace")
+    command = [
+        "strace",
+        "-f",
+        "-p",
+        str(program.pid),
+        "-e",
+        f"trace={calls}",
+        "-e",
+        f"inject={calls}:{fault}",
+    ]
+    with told.open("wb") as file, subprocess.Popen(command, stderr=file) as tracer:
+        try:
+            threads = Path(f"/proc/{program.pid}/task")
+            wait_for(lambda: told.read_text().count("attached") and _traced(threads, tracer.pid), "strace")
+            yield
+        finally:
+            tracer.send_signal(signal.SIGINT)
+
+
+def _traced(threads: Path, tracer: int) -> bool:
+    """True when every thread is."""
+    said = f"TracerPid:\t{tracer}\n"
+    return all(said in (thread / "status").read_text() for thread in threads.iterdir())
+
+
+def with_few_files(program: list[str], files: int) -> list[str]:
+    """The same program, which may open no more than so many files."""
+    return ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *program]
+
+
+def kill_group(program: Daemon) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(program.pid, signal.SIGKILL)
+    program.process.wait()
