@@ -74,7 +74,7 @@ def _rows(function: TaskFunction[..., Any], calls: list[Call], after: float) -> 
             due=min(created / 1e6, now) + after,
             queue=options.queue,
             priority=options.priority,
-            retry_count=conf.retry_count if options.retry_count is None else options.retry_count,
+            retry_count=options.retries(conf.retry_count),
             policy=options.policy(),
         )
         for (task_id, created), payload in zip(ids.new(len(calls)), payloads, strict=True)

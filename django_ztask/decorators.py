@@ -28,7 +28,8 @@ class Options:
     queue: a label of the row (every node runs all queues). priority: -32768..32767, higher starts first.
     retry_count: retries after the first attempt. retry_after: seconds between attempts. backoff: each
     further pause is this many times the one before. timeout: seconds until TimeLimitExceeded is raised in
-    the task.
+    the task. at_most_once: never started again once it has started, whatever happens: no retries, and after
+    a crash or an interruption it is FAILED.
     """
 
     queue: str = "default"
@@ -37,6 +38,7 @@ class Options:
     retry_after: float | None = None
     backoff: float | None = None
     timeout: float | None = None
+    at_most_once: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.queue, str) or not 1 <= len(self.queue) <= 100:
@@ -44,6 +46,10 @@ class Options:
         whole_number("priority", self.priority, -32768, 32767)
         if self.retry_count is not None:
             whole_number("retry_count", self.retry_count, 0, 2**31 - 1)
+        if not isinstance(self.at_most_once, bool):
+            raise TypeError(f"at_most_once must be True or False, not {self.at_most_once!r}")
+        if self.at_most_once and self.retry_count:
+            raise ValueError("at_most_once tasks are not retried: leave out retry_count")
         for name, least in (("retry_after", "0 or more"), ("backoff", "1 or more"), ("timeout", "above 0")):
             value = getattr(self, name)
             if value is not None:
@@ -54,7 +60,14 @@ class Options:
     def policy(self) -> dict[str, float]:
         """What the row must remember: the choices that differ from the settings."""
         chosen = {name: getattr(self, name) for name in ("retry_count", "retry_after", "backoff", "timeout")}
-        return {name: value for name, value in chosen.items() if value is not None}
+        policy = {name: value for name, value in chosen.items() if value is not None}
+        return {**policy, "at_most_once": True} if self.at_most_once else policy
+
+    def retries(self, default: int) -> int:
+        """Retries after the first attempt; `default` is the setting's."""
+        if self.at_most_once:
+            return 0
+        return default if self.retry_count is None else self.retry_count
 
 
 def whole_number(name: str, value: object, least: int, most: int) -> None:
@@ -188,6 +201,7 @@ def task(
     retry_after: float | None = None,
     backoff: float | None = None,
     timeout: float | None = None,
+    at_most_once: bool = False,
 ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 def task(function: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Decorator: `@task()`, bare `@task`, or with the options that `Options` describes and a `name`.

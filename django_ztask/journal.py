@@ -18,6 +18,7 @@ from django_ztask.rows import Claimed, Finish, NewTask
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
 
+INTERRUPTED = "its node died while it ran, and it is at_most_once: it is not started again"
 UNKNOWN = "no node knows this task function: it was renamed or removed, or its module is not deployed"
 
 # Rows of map() in one transaction: a few milliseconds of SQLite's lock.
@@ -132,6 +133,31 @@ def _is_written(cursor: Any, boot: str, finish: Finish) -> bool:
     return row is not None and tuple(row) == written
 
 
+def mark(connection: Connection, boot: str, task_id: str, attempt: int, now: float) -> bool:
+    """Notes that an at_most_once task starts: from here on it is never started again. False when `boot`
+    does not hold this attempt any more."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.MARK, [rows.stamp(connection, now), task_id, boot, attempt])
+        return bool(cursor.rowcount)
+
+
+def fail_interrupted(connection: Connection, boot: str, now: float) -> list[tuple[str, str]]:
+    """RUNNING -> FAILED for the at_most_once tasks that `boot`, which is gone, had started: nobody knows how
+    far they got. Returns (id, task function) of each."""
+    ended = rows.stamp(connection, now)
+    statements = sql.of(connection)
+    with connection.cursor() as cursor:
+        cursor.execute(statements.FAIL_INTERRUPTED, [ended, ended, INTERRUPTED, boot])
+        failed = cursor.fetchall()
+        attempts = [
+            (task_id, attempt, Kind.INTERRUPTED.value, boot, started, ended, INTERRUPTED, "")
+            for task_id, _, attempt, started in failed
+        ]
+        if attempts:
+            statements.insert_attempts(cursor, attempts)
+    return [(task_id, function) for task_id, function, _, _ in failed]
+
+
 def recover(connection: Connection, boot: str, held: Collection[str] = ()) -> list[str]:
     """RUNNING -> QUEUED, at no cost, for what `boot` claimed and nobody holds: all of a dead node's rows,
     or, with `held`, the living node's own rows that got lost on the way."""
@@ -148,14 +174,18 @@ def holders(connection: Connection) -> set[str]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def replay_failed(connection: Connection, now: float, retry_count: int) -> int:
+def replay_failed(connection: Connection, now: float, retry_count: int) -> tuple[int, int]:
     """FAILED -> QUEUED for every failed row, with its full retries. All get one due time, so that they
-    start in `created` order."""
+    start in `created` order. at_most_once tasks that had started are left out. Returns how many were
+    queued, and how many left out."""
+    statements = sql.of(connection)
     with connection.cursor() as cursor:
-        cursor.execute(sql.of(connection).REPLAY, [now, retry_count])
+        cursor.execute(statements.REPLAY, [now, retry_count])
         replayed = int(cursor.rowcount)
+        cursor.execute(statements.COUNT_STARTED_ONCE)
+        left_out = int(cursor.fetchone()[0])
     crashpoints.reach("replay-uncommitted")
-    return replayed
+    return replayed, left_out
 
 
 def refuse(connection: Connection, task_id: str, now: float, reason: str) -> None:

@@ -122,9 +122,18 @@ class Verdict:
 
 
 def decide(
-    kind: Kind, *, retries_left: int, policy: RetryPolicy, due: float, now: float, replayed: bool = False
+    kind: Kind,
+    *,
+    retries_left: int,
+    policy: RetryPolicy,
+    due: float,
+    now: float,
+    replayed: bool = False,
+    at_most_once: bool = False,
 ) -> Verdict:
     """The verdict on an attempt that ended as `kind` at `now` (epoch seconds), `due` being its due time."""
+    if at_most_once and kind in (Kind.INTERRUPTED, Kind.FAILURE):
+        return Verdict(Event.FAIL, retries_left, due)
     if kind is Kind.SUCCESS:
         return Verdict(Event.SUCCEED, retries_left, due)
     if kind in (Kind.INTERRUPTED, Kind.NOT_STARTED):

@@ -54,6 +54,11 @@ class Claimed:
     policy: dict[str, float]
 
     @property
+    def at_most_once(self) -> bool:
+        """True when it must not start again once it has started."""
+        return bool(self.policy.get("at_most_once"))
+
+    @property
     def order(self) -> tuple[int, float, str, str]:
         """What starts first: the higher priority, then the earlier due time, then the earlier call."""
         return (-self.priority, self.due, self.created, self.id)
@@ -123,7 +128,8 @@ def _policy(meta: str | None) -> dict[str, float]:
     found = json.loads(meta) if meta else {}
     if not isinstance(found, dict):
         return {}
-    return {name: value for name, value in found.items() if type(value) in (int, float)}
+    policy = {name: value for name, value in found.items() if type(value) in (int, float)}
+    return {**policy, "at_most_once": True} if found.get("at_most_once") is True else policy
 
 
 def finished(connection: Connection, boot: str, finish: Finish) -> tuple[Any, ...]:

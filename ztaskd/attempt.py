@@ -12,21 +12,27 @@ from gevent import Timeout
 
 from django_ztask import crashpoints, execute, lifecycle
 from django_ztask.conf import conf
-from django_ztask.errors import TimeLimitExceeded
+from django_ztask.errors import TaskInterrupted, TimeLimitExceeded
 from django_ztask.execute import CurrentTask
 from django_ztask.lifecycle import Kind, Outcome, RetryPolicy
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
+from ztaskd.storage import TROUBLE
 
 
 class Attempts:
-    """Runs claimed tasks in the greenlet that calls `run`. `finished` gets each one's end."""
+    """Runs claimed tasks in the greenlet that calls `run`. `finished` gets each one's end. `mark` writes
+    down that an at_most_once task starts, and says whether it may."""
 
-    def __init__(self, finished: Callable[[Finish], None]) -> None:
+    def __init__(self, finished: Callable[[Finish], None], mark: Callable[[Claimed], bool]) -> None:
         self.finished = finished
+        self.mark = mark
         self.interrupting = False
 
     def run(self, task: Claimed) -> None:
+        if task.at_most_once and not self._may_start(task):
+            self.finished(hand_back(task))
+            return
         started = time.time()
         clock = time.perf_counter()
         events.emit("task_started", task=task)
@@ -45,6 +51,12 @@ class Attempts:
         self.finished(finish)
         events.emit("task_ended", finish=finish, seconds=seconds)
 
+    def _may_start(self, task: Claimed) -> bool:
+        try:
+            return self.mark(task)
+        except (*TROUBLE, TaskInterrupted):
+            return False  # not known to be written down
+
 
 def conclude(task: Claimed, outcome: Outcome, started: float | None) -> Finish:
     """The end of an attempt: what its outcome means for the row."""
@@ -56,6 +68,7 @@ def conclude(task: Claimed, outcome: Outcome, started: float | None) -> Finish:
         due=task.due,
         now=now,
         replayed=task.replays > 0,
+        at_most_once=task.at_most_once,
     )
     return Finish(task, task.attempt, verdict, outcome, started, now)
 
@@ -63,6 +76,11 @@ def conclude(task: Claimed, outcome: Outcome, started: float | None) -> Finish:
 def hand_back(task: Claimed) -> Finish:
     """The end of an attempt that never began."""
     return conclude(task, Outcome(Kind.NOT_STARTED), None)
+
+
+def cut_off(task: Claimed) -> Finish:
+    """The end of an attempt that goes on although it was interrupted."""
+    return conclude(task, Outcome(Kind.INTERRUPTED, exception="it went on after its interruption"), None)
 
 
 def _policy(task: Claimed) -> RetryPolicy:

@@ -78,7 +78,7 @@ def serve(options: argparse.Namespace, began: float) -> int:
 
 
 def _serve(options: argparse.Namespace, began: float) -> int:
-    from django.db import DatabaseError, connections
+    from django.db import DatabaseError, InterfaceError, connections
 
     from django_ztask.conf import conf
     from ztaskd.addresses import BadAddress
@@ -101,7 +101,7 @@ def _serve(options: argparse.Namespace, began: float) -> int:
             project.prepare_journal(journal)
             connections.close_all()
             return node.run(options.replayfailed, began)
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError) as error:
             raise Refusal(Exit.DATABASE, f"the journal cannot be used: {error}") from None
         except BadAddress as error:
             raise Refusal(Exit.USAGE, str(error)) from None

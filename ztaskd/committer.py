@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from gevent import monkey
 from gevent.event import AsyncResult, Event
 from gevent.threadpool import ThreadPool
 
-from django_ztask.rows import Finish
+from django_ztask.rows import Claimed, Finish
 from ztaskd.batch import Answer, Call, Look, Names, Stop
 from ztaskd.group_commit import BATCH, GroupCommit
 from ztaskd.storage import Storage
@@ -23,7 +24,13 @@ SimpleQueue = monkey.get_original("queue", "SimpleQueue")
 class Committer:
     """Hub side: `claim`, `look`, `finish`, `call`. `answered` is called on the hub for each transaction."""
 
-    def __init__(self, storage: Storage, boot: str, answered: Callable[[Answer], None]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        boot: str,
+        answered: Callable[[Answer], None],
+        touch: Callable[[Any], bool],
+    ) -> None:
         self._inbox: Any = SimpleQueue()
         self._outbox: collections.deque[Callable[[], None]] = collections.deque()
         self._posted = Event()
@@ -31,7 +38,7 @@ class Committer:
         self._wake.start(self._posted.set)
         self._pool = ThreadPool(1)
         self._thread: Any = None
-        self._commits = GroupCommit(storage, boot, self._inbox, self._post, answered)
+        self._commits = GroupCommit(storage, boot, self._inbox, self._post, answered, touch)
 
     def start(self) -> None:
         self._thread = self._pool.spawn(self._commits.run)
@@ -55,6 +62,11 @@ class Committer:
     def reconcile(self) -> list[str]:
         """Gives back the rows that the journal shows as ours and nobody here holds."""
         return self.call(self._commits.reconcile)
+
+    def mark(self, task: Claimed) -> bool:
+        """Writes down, synced, that an at_most_once task starts. False: it must not. Raises what the
+        database raises: then it is not known, and it must not either."""
+        return bool(self.call(functools.partial(self._commits.mark, task=task)))
 
     def stop(self, timeout: float) -> bool:
         """Writes what is left and ends the thread. False when it could not within `timeout` seconds: what

@@ -17,7 +17,7 @@ from django_ztask.lifecycle import Event as What
 from django_ztask.lifecycle import Kind
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
-from ztaskd.attempt import Attempts, hand_back
+from ztaskd.attempt import Attempts, cut_off, hand_back
 from ztaskd.committer import Answer, Committer
 from ztaskd.schedule import Alarm, Pace
 from ztaskd.slots import Slots
@@ -28,7 +28,7 @@ class Dispatcher:
 
     def __init__(self, committer: Committer, concurrency: int, died: Callable[[Any], None]) -> None:
         self.committer = committer
-        self.attempts = Attempts(self.finished)
+        self.attempts = Attempts(self.finished, committer.mark)
         self.slots = Slots(concurrency, self.attempts.run, died)
         self.alarm = Alarm()
         self.pace = Pace()
@@ -154,4 +154,4 @@ class Dispatcher:
         """Hands back what swallowed its interruption: whatever it still returns will be fenced."""
         for task in self.running():
             events.emit("task_swallowed_interrupt", task=task)
-            self.committer.finish(hand_back(task))
+            self.committer.finish(cut_off(task))

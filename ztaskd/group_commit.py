@@ -14,9 +14,10 @@ from typing import Any
 from gevent import monkey
 
 from django_ztask import crashpoints, journal
-from django_ztask.rows import Finish
+from django_ztask.rows import Claimed, Finish
 from ztaskd import events
 from ztaskd.batch import Answer, Batch, Call
+from ztaskd.refusals import Refusals
 from ztaskd.storage import TROUBLE, Storage, is_refusal
 
 # Native ones: the patched versions would make a hub of their own in this thread.
@@ -35,7 +36,8 @@ CALL_PAUSES = (0.05, 0.2, 0.5)  # the same for a call, whose caller waits
 
 
 class GroupCommit:
-    """Takes requests from `inbox`. `post` makes the hub call something: `answered`, for each transaction."""
+    """Takes requests from `inbox`. `post` makes the hub call something: `answered`, for each transaction.
+    `touch` writes something small, and says whether it could."""
 
     def __init__(
         self,
@@ -44,15 +46,18 @@ class GroupCommit:
         inbox: Any,
         post: Callable[[Callable[[], None]], None],
         answered: Callable[[Answer], None],
+        touch: Callable[[Any], bool],
     ) -> None:
         self.storage = storage
         self.boot = boot
+        self.touch = touch
         self.held: dict[str, int] = {}  # id -> attempt: what this node has claimed and not finished
         self.abandon = False  # set by the hub: stop trying
         self._inbox = inbox
         self._post = post
         self._answered = answered
         self._unknown: frozenset[str] = frozenset()
+        self._refusals = Refusals(storage, self.held, self._persist, self._emit)
         self._failing = False
         self._synced = time.monotonic()
         self._dirty = False
@@ -64,10 +69,11 @@ class GroupCommit:
                 if batch is None:
                     self._sync()
                     continue
+                if batch.stop:
+                    self._synced = float("-inf")  # the last commits are fully synced
                 self._persist(batch)
                 if batch.stop:
                     self._persist(self._rest())
-                    self._sync()
                     return
                 pause = self.storage.door_open()
                 if pause:
@@ -110,7 +116,9 @@ class GroupCommit:
                     sleep(pause)
                     pause = min(2 * pause, RETRY_LAST)
                     continue
-                self._isolate(batch, error)
+                if self._refusals.isolate(batch, error):
+                    answer = Answer(named=len(batch.names), looked=batch.look is not None)
+                    self._post(functools.partial(self._answered, answer))
             self._recovered()
             break
         for call in batch.calls:
@@ -128,7 +136,8 @@ class GroupCommit:
             self._unknown = batch.look.unknown
         if batch.finishes or ids or batch.names or batch.found:
             _reach("finish-gathered", batch.finishes)
-            with self._transaction() as connection:
+            full = time.monotonic() - self._synced >= SYNC
+            with self.storage.transaction(full) as connection:
                 answer.fenced = self._finish(connection, batch.finishes)
                 _reach("finish-uncommitted", batch.finishes)
                 wanted = list(dict.fromkeys([*batch.names, *batch.found, *ids]))
@@ -136,6 +145,7 @@ class GroupCommit:
                 _reach("claim-uncommitted", claimed)
             _reach("finish-committed", batch.finishes)
             _reach("claim-committed", claimed)
+            self._wrote(full, bool(claimed) or len(answer.fenced) < len(batch.finishes))
             for finish in batch.finishes:
                 self.held.pop(finish.task.id, None)
             # A claim of what already runs here is adopted: its new fence counts, nothing starts again.
@@ -144,6 +154,13 @@ class GroupCommit:
             answer.more = answer.more and bool(claimed)  # what others have locked is theirs
         self._post(functools.partial(self._answered, answer))
 
+    def _wrote(self, full: bool, anything: bool) -> None:
+        """(A commit without a change syncs nothing.)"""
+        if full and anything:
+            self._synced, self._dirty = time.monotonic(), False
+        elif anything:
+            self._dirty = True
+
     def _finish(self, connection: Any, finishes: list[Finish]) -> list[Finish]:
         """Each under the fence that `held` knows; what is not held any more is fenced out already."""
         known = [finish for finish in finishes if finish.task.id in self.held]
@@ -151,62 +168,13 @@ class GroupCommit:
         current = [finish.fenced_by(self.held[finish.task.id]) for finish in known]
         return fenced + journal.finish(connection, self.boot, current)
 
-    def _isolate(self, batch: Batch, error: Exception) -> None:
-        """One by one, so that one row which the database refuses does not stop the others."""
-        parts = batch.parts()
-        if len(parts) > 1:
-            for part in parts:
-                self._persist(part)
-            return
-        try:
-            self._refuse(batch, error)
-        except Exception as worse:  # given up: the sweep or reconcile comes back to it
-            self._emit("row_refused", task_id="unknown", error=worse)
-        answer = Answer(named=len(batch.names), looked=batch.look is not None)
-        self._post(functools.partial(self._answered, answer))
-
-    def _refuse(self, batch: Batch, error: Exception) -> None:
-        """The guilty one. An outcome is written in ASCII, or without its texts; a row that cannot be read is
-        FAILED; a look is done again, row by row."""
-        task_id = next(iter([f.task.id for f in batch.finishes] + batch.names + batch.found), "a look")
-        self._emit("row_refused", task_id=task_id, error=error)
-        for finish in batch.finishes:
-            reason = f"its outcome could not be written: {type(error).__name__}"
-            plain = finish.in_ascii()
-            if plain == finish:
-                plain = finish.without_texts(reason)
-            if plain == finish:
-                self.held.pop(finish.task.id, None)  # nobody holds it now: reconcile gives it back
-            else:
-                self._persist(Batch(finishes=[plain]))
-        for name in batch.names + batch.found:
-            self._fail_unreadable(name, error)
-        if batch.look is not None:
-            ids = journal.due(self.storage.connection(), time.time(), batch.look.want, batch.look.unknown)
-            for name in ids:
-                self._persist(Batch(found=[name]))
-
-    def _fail_unreadable(self, task_id: str, error: Exception) -> None:
-        with self.storage.transaction(True) as connection:
-            journal.refuse(connection, task_id, time.time(), f"its row cannot be read: {error}"[:500])
-        self._emit("row_unreadable", id=task_id, error=error)
-
-    def _transaction(self) -> Any:
-        full = time.monotonic() - self._synced >= SYNC
-        if full:
-            self._synced, self._dirty = time.monotonic(), False
-        else:
-            self._dirty = True
-        return self.storage.transaction(full)
-
     def _sync(self) -> None:
         """One small commit, fully synced: with it, everything before it is on disk."""
         if not self._dirty:
             return
         try:
             with self.storage.transaction(True) as connection:
-                self.storage.touch(connection, self.boot)
-            self._dirty = False
+                self._dirty = not self.touch(connection)  # (without our row: when it is registered again)
         except TROUBLE as error:
             self._degraded(error)
         self._synced = time.monotonic()
@@ -235,6 +203,11 @@ class GroupCommit:
     def _degraded(self, error: Exception) -> None:
         self._failing = True
         self._emit("journal_unavailable", error=error)
+
+    def mark(self, connection: Any, task: Claimed) -> bool:
+        """An at_most_once task is about to start. False when it is not ours any more: it must not."""
+        attempt = self.held.get(task.id)
+        return attempt is not None and journal.mark(connection, self.boot, task.id, attempt, time.time())
 
     def reconcile(self, connection: Any) -> list[str]:
         """Gives back the rows that the journal shows as ours and nobody here holds."""

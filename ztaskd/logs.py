@@ -12,8 +12,8 @@ from django_ztask.lifecycle import Event, Kind
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
 
-# Seconds between two lines about the same trouble.
-QUIET = 1.0
+# Seconds between two lines about the same trouble; and about a journal that is still not to be written.
+QUIET, DEGRADED = 1.0, 10.0
 
 logger = logging.getLogger("ztaskd")
 
@@ -53,6 +53,16 @@ def _ended(finish: Finish, seconds: float) -> None:
     task, outcome, verdict = finish.task, finish.outcome, finish.verdict
     if outcome.kind is Kind.SUCCESS:
         logger.info("%s succeeded in %.3f s (attempt %d)", _name(task), seconds, task.attempt)
+    elif verdict.event is Event.FAIL and task.at_most_once and outcome.kind is not Kind.REFUSED:
+        detail = f"\n{outcome.traceback.rstrip()}" if outcome.traceback else ""
+        logger.error(
+            "%s %s after %.3f s: %s; it is at_most_once, and stays FAILED%s",
+            _name(task),
+            "was interrupted" if outcome.kind is Kind.INTERRUPTED else "failed",
+            seconds,
+            outcome.exception,
+            detail,
+        )
     elif outcome.kind is Kind.INTERRUPTED:
         logger.warning(
             "%s was interrupted after %.3f s (attempt %d): handed back at no cost, it runs again at the next start",
@@ -109,11 +119,12 @@ def _fenced(task: Claimed) -> None:
 
 
 class _Quiet:
-    """One line in QUIET seconds; says how many it left out."""
+    """One line in so many seconds; says how many it left out."""
 
-    def __init__(self, level: int, text: str) -> None:
+    def __init__(self, level: int, text: str, seconds: float = QUIET) -> None:
         self.level = level
         self.text = text
+        self.seconds = seconds
         self.next = 0.0
         self.left_out = 0
 
@@ -124,7 +135,23 @@ class _Quiet:
             return
         more = f" ({self.left_out} more like it)" if self.left_out else ""
         logger.log(self.level, "%s%s", self.text.format(**fields), more)
-        self.next, self.left_out = now + QUIET, 0
+        self.next, self.left_out = now + self.seconds, 0
+
+    def reset(self) -> None:
+        """What comes next is said at once."""
+        self.next, self.left_out = 0.0, 0
+
+
+_unavailable = _Quiet(
+    logging.ERROR,
+    "degraded: the journal cannot be written ({error}); nothing is lost, trying again",
+    DEGRADED,
+)
+
+
+def _back() -> None:
+    _unavailable.reset()
+    logger.info("the journal works again")
 
 
 def _line(level: int, text: str) -> Callable[..., None]:
@@ -139,20 +166,30 @@ _LINES: dict[str, Callable[..., None]] = {
     "connection_discarded": _line(
         logging.WARNING, "a slot's connection to the database {alias!r} was discarded: {error}"
     ),
+    "task_failed_interrupted": _line(
+        logging.ERROR,
+        "task {id} {function} FAILED: it is at_most_once, and its node died while it ran: nobody knows how far it got",
+    ),
+    "taken_for_dead": _line(
+        logging.WARNING,
+        "this node was taken for dead (was the process stopped?): what it ran may run twice",
+    ),
     "task_failed_unknown": _line(
         logging.ERROR, "task {id} {function} FAILED: no node knows this task function"
     ),
     "task_swallowed_interrupt": lambda task: logger.error(
-        "%s goes on although it was interrupted: handed back, it runs again at the next start", _name(task)
+        "%s goes on although it was interrupted: %s",
+        _name(task),
+        "it is at_most_once, and stays FAILED"
+        if task.at_most_once
+        else "handed back, it runs again at the next start",
     ),
     "service_died": _service_died,
     "message_refused": _Quiet(logging.WARNING, "refused a message: {error}"),
     "row_unreadable": _line(logging.ERROR, "task {id} FAILED: its row cannot be read: {error}"),
     "row_refused": _Quiet(logging.ERROR, "the journal refused a row (task {task_id}): {error}"),
-    "journal_unavailable": _Quiet(
-        logging.ERROR, "degraded: the journal cannot be written ({error}); nothing is lost, trying again"
-    ),
-    "journal_back": _line(logging.INFO, "the journal works again"),
+    "journal_unavailable": _unavailable,
+    "journal_back": _back,
     "node_ready": _line(
         logging.INFO,
         "ztaskd {version} ready in {seconds:.2f} s: node {name}, pid {pid}, {url}, {concurrency} slots, "

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-from django.db import DatabaseError
 from gevent import monkey
 from gevent.event import Event
 
@@ -27,7 +26,7 @@ from ztaskd.intake import Intake
 from ztaskd.lease import Lease
 from ztaskd.recover import recover_dead
 from ztaskd.services import Services, every
-from ztaskd.storage import storage_for
+from ztaskd.storage import TROUBLE, storage_for
 
 # Seconds between two rounds of housekeeping: lost claims, dead nodes, functions nobody knows.
 HOUSEKEEPING = 10.0
@@ -55,7 +54,7 @@ class Node:
         self.lease = lease
         self.folder = folder
         self.grace = grace
-        self.committer = Committer(storage_for(conf.database), lease.boot, self._answered)
+        self.committer = Committer(storage_for(conf.database), lease.boot, self._answered, lease.touch)
         self.dispatcher = Dispatcher(
             self.committer, concurrency, lambda dead: self._lost("slot", dead.exception)
         )
@@ -97,12 +96,13 @@ class Node:
         self.committer.call(self.lease.register)
         self._recover()
         if replay:
-            count = self.committer.call(
+            count, left_out = self.committer.call(
                 functools.partial(journal.replay_failed, now=time.time(), retry_count=conf.retry_count)
             )
-            events.emit(
-                "note", text=f"--replayfailed: {count} failed task(s) queued again, oldest call first"
-            )
+            text = f"--replayfailed: {count} failed task(s) queued again, oldest call first"
+            if left_out:
+                text += f"; {left_out} at_most_once task(s) that had started stay FAILED"
+            events.emit("note", text=text)
 
     def _say_ready(self, began: float) -> None:
         events.emit(
@@ -129,13 +129,12 @@ class Node:
             self._loop.run_callback_threadsafe(self.dispatcher.named, ids, later)
 
     def _renew(self) -> None:
-        with suppress(DatabaseError):  # the committer says so; the next renewal is soon
+        with suppress(*TROUBLE):  # the committer says so; the next renewal is soon
             if not self.committer.call(self.lease.renew):
-                text = "this node was taken for dead (was the process stopped?): what it ran may run twice"
-                events.emit("warning", text=text)
+                events.emit("taken_for_dead")
 
     def _keep_house(self) -> None:
-        with suppress(DatabaseError, OSError):
+        with suppress(*TROUBLE, OSError):
             self._reconcile()
             self._recover()
             self._fail_unknown()
@@ -162,8 +161,10 @@ class Node:
         recovered = self.committer.call(
             functools.partial(recover_dead, folder=self.folder, own_boot=self.lease.boot)
         )
-        if recovered:
-            text = f"recovered {len(recovered)} task(s) of a node that is gone: they run again"
+        for task_id, function in recovered.failed:
+            events.emit("task_failed_interrupted", id=task_id, function=function)
+        if recovered.queued:
+            text = f"recovered {len(recovered.queued)} task(s) of a node that is gone: they run again"
             events.emit("note", text=text)
             self.dispatcher.look(anyway=True)
 
@@ -219,7 +220,7 @@ class Node:
         deadline = time.monotonic() + FLUSH
         try:
             self.committer.call(self.lease.remove, timeout=FLUSH)
-        except (gevent.Timeout, DatabaseError):
+        except (gevent.Timeout, *TROUBLE):
             pass  # the journal cannot be written: our locks are free soon, which says the same
         self.services.stop()
         written = self.committer.stop(max(0.1, deadline - time.monotonic()))

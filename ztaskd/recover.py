@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,23 @@ def boot_lock(folder: Path, boot: str) -> Path:
     return folder / f"boot-{boot}.lock"
 
 
-def recover_dead(connection: Any, folder: Path, own_boot: str) -> list[str]:
-    """Queues again, at no cost, what boots that are gone had claimed. Returns the ids."""
-    recovered = []
+@dataclass(slots=True)
+class Recovered:
+    """What became of rows that dead nodes held: ids, and for the failed ones (id, task function)."""
+
+    queued: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def recover_dead(connection: Any, folder: Path, own_boot: str) -> Recovered:
+    """Queues again, at no cost, what boots that are gone had claimed; at_most_once tasks that they had
+    started are FAILED."""
+    recovered = Recovered()
     for boot in _known_boots(connection) | journal.holders(connection):
         if boot == own_boot or _is_alive(connection, folder, boot):
             continue
-        recovered += journal.recover(connection, boot)
+        recovered.failed += journal.fail_interrupted(connection, boot, time.time())
+        recovered.queued += journal.recover(connection, boot)
         crashpoints.reach("recover-uncommitted")
         lease.remove(connection, boot)
         boot_lock(folder, boot).unlink(missing_ok=True)

@@ -61,11 +61,6 @@ class Storage(ABC):
     def close(self) -> None:
         connections[self.alias].close()
 
-    def touch(self, connection: Any, boot: str) -> None:
-        """The smallest write there is. (SQLite writes nothing, and syncs nothing, where nothing changes.)"""
-        with connection.cursor() as cursor:
-            cursor.execute("UPDATE django_ztask_node SET lease = lease + 0.000001 WHERE boot = %s", [boot])
-
     def door_open(self) -> float:
         """Seconds to leave the database to others before the next transaction."""
         return 0.0

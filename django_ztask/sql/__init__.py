@@ -10,6 +10,9 @@ from django_ztask.sql import postgresql, sqlite
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
 
+MARK = """UPDATE django_ztask_task SET started = %s
+    WHERE uuid = %s AND node = %s AND attempts = %s AND status = 'RUNNING'"""
+
 # By Django's name of the vendor.
 STATEMENTS: dict[str, ModuleType] = {"sqlite": sqlite, "postgresql": postgresql}
 

@@ -63,15 +63,26 @@ ATTEMPT = """INSERT INTO django_ztask_attempt
     SELECT * FROM unnest(%s::text[], %s::int[], %s::text[], %s::text[], %s::timestamptz[],
         %s::timestamptz[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING"""
 
+# at_most_once tasks whose task function was called.
+ONCE = "coalesce(meta ->> 'at_most_once', '') = 'true'"
+STARTED_ONCE = f"failures + interruptions > 0 AND {ONCE}"
+
+FAIL_INTERRUPTED = f"""UPDATE django_ztask_task
+    SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s, interruptions = interruptions + 1
+    WHERE status = 'RUNNING' AND node = %s AND started IS NOT NULL AND {ONCE}
+    RETURNING uuid, function_name, attempts, started"""
+
 RECOVER = """UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
     WHERE status = 'RUNNING' AND node = %s AND uuid <> ALL(%s::text[])
     RETURNING uuid"""
 
-REPLAY = """UPDATE django_ztask_task
+REPLAY = f"""UPDATE django_ztask_task
     SET status = 'QUEUED', next_attempt = %s, failed = NULL, started = NULL, finished = NULL, node = NULL,
         replays = replays + 1,
         retry_count = coalesce((meta ->> 'retry_count')::int, %s)
-    WHERE status = 'FAILED' AND codec <> 'legacy'"""
+    WHERE status = 'FAILED' AND codec <> 'legacy' AND NOT ({STARTED_ONCE})"""
+
+COUNT_STARTED_ONCE = f"SELECT count(*) FROM django_ztask_task WHERE status = 'FAILED' AND {STARTED_ONCE}"
 
 REFUSE = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s

@@ -45,15 +45,26 @@ ATTEMPT = """INSERT INTO django_ztask_attempt
     (task_id, attempt, kind, node, started, finished, exception, traceback)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
 
+# at_most_once tasks whose task function was called.
+ONCE = "(CASE WHEN json_valid(meta) THEN json_extract(meta, '$.at_most_once') END) IS 1"
+STARTED_ONCE = f"failures + interruptions > 0 AND {ONCE}"
+
+FAIL_INTERRUPTED = f"""UPDATE django_ztask_task
+    SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s, interruptions = interruptions + 1
+    WHERE status = 'RUNNING' AND node = %s AND started IS NOT NULL AND {ONCE}
+    RETURNING uuid, function_name, attempts, started"""
+
 RECOVER = """UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
     WHERE status = 'RUNNING' AND node = %s AND uuid NOT IN (SELECT value FROM json_each(%s))
     RETURNING uuid"""
 
-REPLAY = """UPDATE django_ztask_task
+REPLAY = f"""UPDATE django_ztask_task
     SET status = 'QUEUED', next_attempt = %s, failed = NULL, started = NULL, finished = NULL, node = NULL,
         replays = replays + 1,
-        retry_count = coalesce(json_extract(meta, '$.retry_count'), %s)
-    WHERE status = 'FAILED' AND codec <> 'legacy'"""
+        retry_count = coalesce(CASE WHEN json_valid(meta) THEN json_extract(meta, '$.retry_count') END, %s)
+    WHERE status = 'FAILED' AND codec <> 'legacy' AND NOT ({STARTED_ONCE})"""
+
+COUNT_STARTED_ONCE = f"SELECT count(*) FROM django_ztask_task WHERE status = 'FAILED' AND {STARTED_ONCE}"
 
 REFUSE = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s

@@ -46,7 +46,7 @@ def test_a_boot_on_this_host_whose_lock_is_free_is_dead_whatever_its_lease(folde
     add_node("dead", HERE, +1000)
     boot_lock(folder, "dead").touch()
     task = claim_new(boot="dead")
-    assert recover_dead(connection, folder, OWN) == [task.id]
+    assert recover_dead(connection, folder, OWN).queued == [task.id]
     assert status(task.id) == "QUEUED"
     assert not Node.objects.exists()
     assert not boot_lock(folder, "dead").exists()
@@ -54,7 +54,7 @@ def test_a_boot_on_this_host_whose_lock_is_free_is_dead_whatever_its_lease(folde
 
 def test_a_boot_whose_lock_is_held_is_alive_whatever_its_lease(folder: Path, living: str) -> None:
     task = claim_new(boot=living)
-    assert recover_dead(connection, folder, OWN) == []
+    assert recover_dead(connection, folder, OWN).queued == []
     assert status(task.id) == "RUNNING"
     assert Node.objects.filter(boot=living).exists()
     assert boot_lock(folder, living).exists()
@@ -63,7 +63,7 @@ def test_a_boot_whose_lock_is_held_is_alive_whatever_its_lease(folder: Path, liv
 def test_ones_own_rows_are_left_alone(folder: Path) -> None:
     add_node(OWN, HERE, +10)
     task = claim_new(boot=OWN)
-    assert recover_dead(connection, folder, OWN) == []
+    assert recover_dead(connection, folder, OWN).queued == []
     assert status(task.id) == "RUNNING"
 
 
@@ -74,20 +74,20 @@ def test_of_a_boot_whose_lock_is_not_here_only_the_lease_tells(
 ) -> None:
     add_node("far", host, lease)
     task = claim_new(boot="far")
-    assert recover_dead(connection, folder, OWN) == ([task.id] if dead else [])
+    assert recover_dead(connection, folder, OWN).queued == ([task.id] if dead else [])
     assert status(task.id) == ("QUEUED" if dead else "RUNNING")
     assert Node.objects.exists() is not dead
 
 
 def test_rows_of_a_boot_that_no_table_knows_are_recovered(folder: Path) -> None:
     task = claim_new(boot="forgotten")
-    assert recover_dead(connection, folder, OWN) == [task.id]
+    assert recover_dead(connection, folder, OWN).queued == [task.id]
 
 
 def test_a_dead_boot_that_held_nothing_is_forgotten(folder: Path) -> None:
     add_node("dead", HERE, +10)
     boot_lock(folder, "dead").touch()
-    assert recover_dead(connection, folder, OWN) == []
+    assert recover_dead(connection, folder, OWN).queued == []
     assert not Node.objects.exists()
 
 
@@ -97,8 +97,8 @@ def test_of_two_nodes_that_recover_the_same_boot_each_row_goes_to_one(folder: Pa
     first, second = race(
         lambda own: recover_dead(own, folder, "one"), lambda own: recover_dead(own, folder, "two")
     )
-    assert len(first) + len(second) == 20
-    assert set(first) | set(second) == dead
+    assert len(first.queued) + len(second.queued) == 20
+    assert set(first.queued) | set(second.queued) == dead
 
 
 def test_a_lease_is_registered_renewed_and_removed() -> None:
@@ -118,3 +118,25 @@ def test_a_lease_is_registered_renewed_and_removed() -> None:
     lease.remove(connection)
     remove(connection, "boot")
     assert not Node.objects.exists()
+
+
+def test_touching_the_nodes_row_really_writes(database: Path) -> None:
+    """SQLite leaves out an UPDATE that changes nothing: then there is nothing to sync."""
+    lease = Lease("boot", "web", "ipc:///x", 15)
+    assert not lease.touch(connection)
+    lease.register(connection)
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = written(database)
+    assert lease.touch(connection)
+    assert written(database) > before
+
+
+def written(database: Path) -> int:
+    """How much went into the log that a commit syncs, in bytes."""
+    if connection.vendor == "sqlite":
+        return database.with_name(database.name + "-wal").stat().st_size
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_wal_insert_lsn() - '0/0'")
+        return int(cursor.fetchone()[0])

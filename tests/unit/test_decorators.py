@@ -167,3 +167,25 @@ def test_decorating_neither_looks_at_settings_nor_at_the_database(monkeypatch: p
     monkeypatch.setattr(client, "conf", None)
     assert not hasattr(decorators, "conf")
     task(plain)
+
+
+def test_at_most_once_is_part_of_the_policy_and_leaves_no_retries() -> None:
+    once = task(at_most_once=True)(plain)
+    assert once.options.policy() == {"at_most_once": True}
+    assert once.options.retries(5) == 0
+    assert task()(plain).options.policy() == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"at_most_once": True, "retry_count": 3}, ValueError),
+        ({"at_most_once": 1}, TypeError),
+        ({"at_most_once": None}, TypeError),
+    ],
+)
+def test_at_most_once_does_not_go_with_retries(options: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error, match="at_most_once"):
+        task(**options)
+    with pytest.raises(error, match="at_most_once"):
+        task()(plain).using(**options)

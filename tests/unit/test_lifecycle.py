@@ -42,6 +42,22 @@ def test_every_state_with_every_event(status: Status, event: Event) -> None:
     assert after == ALLOWED.get((status.value, event.value))
 
 
+@pytest.mark.parametrize(
+    ("kind", "event"),
+    [
+        (Kind.SUCCESS, Event.SUCCEED),
+        (Kind.FAILURE, Event.FAIL),
+        (Kind.INTERRUPTED, Event.FAIL),
+        (Kind.NOT_STARTED, Event.HAND_BACK),
+        (Kind.UNKNOWN, Event.HAND_BACK),
+        (Kind.REFUSED, Event.FAIL),
+    ],
+)
+def test_what_is_at_most_once_goes_back_only_when_it_has_not_started(kind: Kind, event: Event) -> None:
+    verdict = decide(kind, retries_left=5, policy=POLICY, due=DUE, now=NOW, at_most_once=True)
+    assert verdict == Verdict(event, 5, DUE)
+
+
 @pytest.mark.parametrize("status", Status)
 def test_final_states_are_those_that_only_a_replay_leaves(status: Status) -> None:
     assert status.is_final == (status in FINAL)
