@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import shutil
 import signal
 import sqlite3
@@ -13,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +37,35 @@ def longest_gap(site: Site) -> float:
     """Seconds between two ticks."""
     times = [float(line[1]) for line in site.ledger if line[0] == "tick"]
     return max(later - earlier for earlier, later in pairwise(times))
+
+
+class Held:
+    """Running tasks that end when the test says so; each leaves a mark."""
+
+    def __init__(self, site: Site, count: int = 1) -> None:
+        self.site = site
+        self.gate = site.folder / "gate"
+        code = f"show([gated.async_(f'held-{{n}}', {str(self.gate)!r}).id for n in range({count})])"
+        self.ids: list[str] = site.call(code)
+        site.wait_count(count, status="RUNNING")
+
+    def let_go(self) -> None:
+        """They end now; waits for their marks."""
+        self.gate.touch()
+        words = {f"held-{n}" for n in range(len(self.ids))}
+        wait_for(lambda: words <= set(self.site.marks()), "the held tasks")
+
+    def unharmed(self, *others: str) -> None:
+        """Waits until they (and `others`) have succeeded: one attempt each, run once, nothing charged."""
+        for task_id in (*self.ids, *others):
+            row = self.site.wait_status(task_id, "SUCCEEDED")
+            assert settled(row) == (1, 0, 0, 0), row
+        marks = self.site.marks()
+        assert len(marks) == len(set(marks))
+
+
+def settled(row: dict[str, Any]) -> tuple[int, int, int, int]:
+    return row["attempts"], row["failures"], row["crashes"], row["interruptions"]
 
 
 def degraded_lines(daemon: Daemon) -> list[str]:
@@ -123,9 +152,3 @@ def _traced(threads: Path, tracer: int) -> bool:
 def with_few_files(program: list[str], files: int) -> list[str]:
     """The same program, which may open no more than so many files."""
     return ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *program]
-
-
-def kill_group(program: Daemon) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(program.pid, signal.SIGKILL)
-    program.process.wait()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.acceptance.daemon import MODULE, PATIENCE, PRELUDE, wait_for
 from tests.acceptance.faults import (
+    Held,
     degraded_lines,
     fill,
     injected,
@@ -59,27 +60,18 @@ def disk(site):
         site.close()
 
 
-def unharmed(site, ids):
-    """Waits until these have succeeded, in one attempt each."""
-    for task_id in ids:
-        row = site.wait_status(task_id, "SUCCEEDED")
-        assert (row["attempts"], row["failures"], row["crashes"], row["interruptions"]) == (1, 0, 0, 0)
-    assert len(site.marks()) == len(set(site.marks()))
-
-
 def test_when_the_disk_is_full_calls_are_refused_and_outcomes_wait_until_there_is_room(site, disk):
     site.settings["ZTASKD_HEADROOM"] = 0
     daemon = site.start()
-    running = site.call("show([mark.async_(f'm{n}', 1.0).id for n in range(5)])")
-    site.wait_count(5, status="RUNNING")
+    held = Held(site, 5)
     filler = fill(disk)
     accepted, error = site.call(UNTIL_REFUSED)
     assert "full" in error
-    wait_for(lambda: len([word for word in site.marks() if word[0] == "m"]) == 5, "the running tasks")
-    wait_for(lambda: "full" in daemon.log, "a line about it")
+    held.let_go()
+    assert "full" in daemon.says("degraded: ")
     filler.unlink()
-    unharmed(site, running + accepted)
-    assert site.count() == len(running + accepted)  # what was refused has no row
+    held.unharmed(*accepted)
+    assert site.count() == len(held.ids + accepted)  # what was refused has no row
     daemon.says("the journal works again")
     assert daemon.log.count("the journal works again") == 1
     assert 1 <= len(degraded_lines(daemon)) <= 6
@@ -106,13 +98,12 @@ def test_on_a_read_only_disk_the_daemon_says_why_it_does_not_start_and_starts_wh
 def test_while_system_calls_fail_outcomes_are_kept_and_then_written(site, calls, error):
     need_strace()
     daemon = site.start()
-    running = site.call("show([mark.async_(f'm{n}', 0.5).id for n in range(5)])")
-    site.wait_count(5, status="RUNNING")
+    held = Held(site, 5)
     with injected(daemon, calls, f"error={error}"):
-        late = site.call("show([mark.async_(f'late-{n}').id for n in range(3)])")
+        held.let_go()
         daemon.says("degraded: ")
-        site.wait_marks(5)
-    unharmed(site, running + late)
+        late = site.call("show([mark.async_(f'late-{n}').id for n in range(3)])")
+    held.unharmed(*late)
     daemon.says("the journal works again")
     assert site.call("show(add.async_(1, 1).result(20))") == 2
     assert daemon.stop() == 0
