@@ -57,6 +57,11 @@ def lease_seconds(value: object) -> float:
     return seconds(value)
 
 
+def keep_seconds(value: object) -> float | None:
+    """None: for ever."""
+    return None if value is None else seconds(value)
+
+
 def text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("must be a string")
@@ -139,6 +144,11 @@ class Settings:
     grace = Setting(30, seconds)
     # Seconds a node on another host counts as alive after its last renewal.
     lease = Setting(15, lease_seconds)
+    # Seconds for which succeeded tasks are kept: a day to look at them. None keeps them for ever.
+    keep = Setting(86400, keep_seconds)
+    # Bytes that must be free on the disk of an SQLite journal for tasks to be started: room for the ends of
+    # what runs, for the write-ahead log, and for a person to react. 0 switches the watch off.
+    headroom = Setting(32 * 2**20, count)
     # The node's name; None is the host's name. One node of a name at a time.
     node = Setting(None, node_name)
 

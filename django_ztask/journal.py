@@ -188,6 +188,26 @@ def replay_failed(connection: Connection, now: float, retry_count: int) -> tuple
     return replayed, left_out
 
 
+def prune(connection: Connection, before: float, limit: int) -> int:
+    """Deletes up to `limit` rows that succeeded before that time, the oldest first, with their unsuccessful
+    attempts. Returns how many."""
+    statements = sql.of(connection)
+    with connection.cursor() as cursor:
+        cursor.execute(statements.PRUNE, [rows.stamp(connection, before), limit])
+        pruned = [row[0] for row in cursor.fetchall()]
+        if pruned:
+            cursor.execute(statements.PRUNE_ATTEMPTS, [statements.texts(pruned)])
+    crashpoints.reach("prune-uncommitted")
+    return len(pruned)
+
+
+def prunable(connection: Connection, before: float) -> int:
+    """How many rows `prune` would delete in all."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.PRUNABLE, [rows.stamp(connection, before)])
+        return int(cursor.fetchone()[0])
+
+
 def refuse(connection: Connection, task_id: str, now: float, reason: str) -> None:
     """QUEUED -> FAILED for a row that cannot even be read."""
     ended = rows.stamp(connection, now)

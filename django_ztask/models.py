@@ -81,6 +81,7 @@ class Task(models.Model):
             ),
             models.Index(fields=["node"], condition=Q(status="RUNNING"), name="ztask_running"),
             models.Index(fields=["created", "uuid"], condition=Q(status="FAILED"), name="ztask_failed"),
+            models.Index(fields=["finished"], condition=Q(status="SUCCEEDED"), name="ztask_succeeded"),
         ]
 
     def __str__(self) -> str:

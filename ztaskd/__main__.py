@@ -19,6 +19,10 @@ def main() -> NoReturn:
     from ztaskd import cli
 
     options = cli.parse(sys.argv[1:])
+    if options.command:
+        from ztaskd import commands
+
+        sys.exit(commands.run(options))
     from ztaskd import patching
 
     patching.patch()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import resource
 import time
 import traceback
 import uuid
@@ -15,6 +16,9 @@ from typing import Any
 from ztaskd import project
 from ztaskd.cli import Exit
 from ztaskd.project import Refusal
+
+# Open files the daemon allows itself, as far as the hard limit goes.
+DESCRIPTORS = 65536
 
 
 def run(options: argparse.Namespace) -> int:
@@ -85,13 +89,15 @@ def _serve(options: argparse.Namespace, began: float) -> int:
     from ztaskd.lease import Lease
     from ztaskd.node import Node
 
+    _allow_descriptors()
     boot, journal = str(uuid.uuid4()), connections[conf.database]
     with ExitStack() as locks:
         folder = _take_locks(locks, journal, conf.node, boot)
         try:
             node = Node(
                 Lease(boot, conf.node, conf.url[0], conf.lease),
-                folder=folder,
+                locks=folder,
+                disk=folder if journal.vendor == "sqlite" else None,  # (it lies beside the file)
                 concurrency=options.concurrency or conf.concurrency,
                 grace=conf.grace if options.grace is None else options.grace,
             )
@@ -105,6 +111,14 @@ def _serve(options: argparse.Namespace, began: float) -> int:
             raise Refusal(Exit.DATABASE, f"the journal cannot be used: {error}") from None
         except BadAddress as error:
             raise Refusal(Exit.USAGE, str(error)) from None
+
+
+def _allow_descriptors() -> None:
+    """libzmq ends the process when a peer connects to an ipc:// address and no descriptor is left."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _take_locks(held: ExitStack, journal: Any, name: str, boot: str) -> Path:

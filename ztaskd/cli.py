@@ -22,6 +22,10 @@ class Exit(IntEnum):
 # The numbers of the logging module, which must not be imported before gevent is patched in.
 LEVELS = {"CRITICAL": 50, "ERROR": 40, "WARNING": 30, "INFO": 20, "DEBUG": 10, "NOTSET": 0}
 
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+MOST_AGE = 100 * 365.25 * 86400  # a hundred years: what is older has no date
+
 EPILOG = """\
 exit codes: 0 stopped cleanly, 1 crash (or stopped at once by a second signal), 2 usage or settings,
 3 address or node name in use, 4 pidfile, 5 database unreachable or not migrated
@@ -30,6 +34,7 @@ examples:
   ztaskd --noreload -l INFO -f /var/log/ztaskd.log     in production, under a supervisor
   ztaskd --noreload --replayfailed                     run the failed tasks again, oldest call first
   ztaskd --check                                       are settings, database and task modules fine?
+  ztaskd prune --older-than 7d --dry-run               how many tasks succeeded more than a week ago?
 
 Signals: TERM or INT finishes what runs (up to --grace seconds), a second one stops at once.
 """
@@ -61,15 +66,33 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
     add("-c", "--concurrency", type=_positive, metavar="N", help="slots (default ZTASKD_CONCURRENCY, 100)")
     add("--grace", type=_seconds, metavar="SECONDS", help="how long a stop waits (default ZTASKD_GRACE, 30)")
     add("--pidfile", metavar="FILE", help="write the process id to FILE")
-    add(
-        "--settings",
-        metavar="MODULE",
-        help="the settings module (default: DJANGO_SETTINGS_MODULE, or what ./manage.py says)",
-    )
-    add("--pythonpath", metavar="DIR", help="a folder to import from")
+    _add_project(parser, None)
     add("--check", action="store_true", help="check settings, database and task modules, and exit")
     add("--version", action=_Version, nargs=0, help="print the version and exit")
+    _add_commands(parser)
     return parser
+
+
+def _add_project(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument(
+        "--settings",
+        metavar="MODULE",
+        default=default,
+        help="the settings module (default: DJANGO_SETTINGS_MODULE, or what ./manage.py says)",
+    )
+    parser.add_argument("--pythonpath", metavar="DIR", default=default, help="a folder to import from")
+
+
+def _add_commands(parser: argparse.ArgumentParser) -> None:
+    from ztaskd.commands import prune
+
+    common = argparse.ArgumentParser(add_help=False)
+    _add_project(common, argparse.SUPPRESS)  # (what stands before the command counts as well)
+    commands = parser.add_subparsers(
+        dest="command", title="commands (without one, the daemon runs)", metavar="COMMAND"
+    )
+    for command in (prune,):
+        command.add(commands, common)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -97,6 +120,18 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
     return int(text)
+
+
+def age(text: str) -> float:
+    """Seconds, from `90`, `90s`, `30m`, `12h`, `1d` or `2w`."""
+    unit = UNITS.get(text[-1:].lower())
+    try:
+        seconds = float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < MOST_AGE:
+        raise argparse.ArgumentTypeError(f"{text!r} is no age: write 90 (seconds), 30m, 12h, 1d or 2w")
+    return seconds
 
 
 def _seconds(text: str) -> float:

@@ -34,6 +34,7 @@ class Dispatcher:
         self.pace = Pace()
         self.unknown: dict[str, str] = {}  # task functions this node lacks, and why
         self.draining = False
+        self.paused = False  # no more are claimed for now; what was claimed runs
         self.drained = Event()
         self._held = 0  # claimed and not finished
         self._asked = 0  # named to the committer, not answered
@@ -48,7 +49,7 @@ class Dispatcher:
         """A message: these rows are due now, and another at `later`."""
         if self.alarm.arm(later):
             self._earlier.set()
-        if self.draining:
+        if self.draining or self.paused:
             return
         if not self._backlog and ids:
             room = max(0, self.room())
@@ -116,7 +117,7 @@ class Dispatcher:
         """Asks for due rows, when some may be waiting (or `anyway`) and slots can take them."""
         if self._looking:
             self._again = self._again or anyway
-        if self.draining or self._looking or not (self._backlog or anyway):
+        if self.draining or self.paused or self._looking or not (self._backlog or anyway):
             return
         room = self.room()
         if room <= 0:

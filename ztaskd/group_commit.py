@@ -214,11 +214,13 @@ class GroupCommit:
         return journal.recover(connection, self.boot, self.held)
 
     def _recovered(self) -> None:
-        """After an error a commit may have happened unseen: rows that nobody here holds go back."""
+        """After an error a commit may have happened unseen: rows that nobody here holds go back. Whether the
+        journal works again is shown by a write only: a full disk can be read."""
         if self._failing:
             try:
                 with self.storage.transaction(True) as connection:
                     self.reconcile(connection)
+                    self.touch(connection)
             except TROUBLE:
                 return
             self._failing = False

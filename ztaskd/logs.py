@@ -15,6 +15,8 @@ from ztaskd import events
 # Seconds between two lines about the same trouble; and about a journal that is still not to be written.
 QUIET, DEGRADED = 1.0, 10.0
 
+MIB = 2**20
+
 logger = logging.getLogger("ztaskd")
 
 
@@ -118,6 +120,20 @@ def _fenced(task: Claimed) -> None:
     logger.warning("%s was taken from this node or deleted while it ran: its outcome is dropped", _name(task))
 
 
+def _disk_low(free: int, wanted: int, folder: object) -> None:
+    logger.error(
+        "paused: %.0f MiB are free on the journal's disk (%s), less than ZTASKD_HEADROOM (%.0f MiB): no more tasks "
+        "are started until there is room; what runs is finished and written",
+        free / MIB,
+        folder,
+        wanted / MIB,
+    )
+
+
+def _disk_fine(free: int, folder: object) -> None:
+    logger.info("going on: %.0f MiB are free on the journal's disk (%s)", free / MIB, folder)
+
+
 class _Quiet:
     """One line in so many seconds; says how many it left out."""
 
@@ -190,6 +206,11 @@ _LINES: dict[str, Callable[..., None]] = {
     "row_refused": _Quiet(logging.ERROR, "the journal refused a row (task {task_id}): {error}"),
     "journal_unavailable": _unavailable,
     "journal_back": _back,
+    "disk_low": _disk_low,
+    "disk_fine": _disk_fine,
+    "rows_pruned": _line(
+        logging.INFO, "{count} task(s) that succeeded longer than ZTASKD_KEEP ago were deleted"
+    ),
     "node_ready": _line(
         logging.INFO,
         "ztaskd {version} ready in {seconds:.2f} s: node {name}, pid {pid}, {url}, {concurrency} slots, "

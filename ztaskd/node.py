@@ -17,22 +17,15 @@ from gevent.event import Event
 
 from django_ztask import __version__, journal, transport
 from django_ztask.conf import conf
-from django_ztask.lifecycle import UNKNOWN_GRACE
 from ztaskd import events, slots
 from ztaskd.cli import Exit
 from ztaskd.committer import Committer
 from ztaskd.dispatch import Dispatcher
+from ztaskd.housekeeping import Housekeeping
 from ztaskd.intake import Intake
 from ztaskd.lease import Lease
-from ztaskd.recover import recover_dead
 from ztaskd.services import Services, every
 from ztaskd.storage import TROUBLE, storage_for
-
-# Seconds between two rounds of housekeeping: lost claims, dead nodes, functions nobody knows.
-HOUSEKEEPING = 10.0
-
-# Seconds for which a task function that could not be found is not looked for again.
-FORGET_UNKNOWN = 60.0
 
 # Seconds that an interrupted task has for its own cleaning up.
 INTERRUPTED = 2.0
@@ -50,14 +43,17 @@ thread_id = monkey.get_original("_thread", "get_ident")
 class Node:
     """One running ztaskd."""
 
-    def __init__(self, lease: Lease, *, folder: Path, concurrency: int, grace: float) -> None:
+    def __init__(
+        self, lease: Lease, *, locks: Path, disk: Path | None, concurrency: int, grace: float
+    ) -> None:
         self.lease = lease
-        self.folder = folder
+        self._disk = disk
         self.grace = grace
         self.committer = Committer(storage_for(conf.database), lease.boot, self._answered, lease.touch)
         self.dispatcher = Dispatcher(
             self.committer, concurrency, lambda dead: self._lost("slot", dead.exception)
         )
+        self.housekeeping = Housekeeping(self.committer, self.dispatcher, lease.boot, locks)
         self.intake = Intake(lease.url, self.dispatcher.named)
         self.services = Services(self._lost)
         self.signals = 0
@@ -83,8 +79,7 @@ class Node:
         self.services.start("intake", self.intake.serve)
         self.services.start("clock", self.dispatcher.watch_clock)
         self.services.start("lease", every(self.lease.seconds / 3, self._renew))
-        self.services.start("housekeeping", every(HOUSEKEEPING, self._keep_house))
-        self.services.start("unknown", every(FORGET_UNKNOWN, self.dispatcher.forget_unknown))
+        self.housekeeping.start(self.services, self._disk)
         self._say_ready(began)
         self._stop.wait()
         self._drain()
@@ -94,7 +89,7 @@ class Node:
 
     def _take_stock(self, replay: bool) -> None:
         self.committer.call(self.lease.register)
-        self._recover()
+        self.housekeeping.recover()
         if replay:
             count, left_out = self.committer.call(
                 functools.partial(journal.replay_failed, now=time.time(), retry_count=conf.retry_count)
@@ -132,41 +127,6 @@ class Node:
         with suppress(*TROUBLE):  # the committer says so; the next renewal is soon
             if not self.committer.call(self.lease.renew):
                 events.emit("taken_for_dead")
-
-    def _keep_house(self) -> None:
-        with suppress(*TROUBLE, OSError):
-            self._reconcile()
-            self._recover()
-            self._fail_unknown()
-
-    def _reconcile(self) -> None:
-        lost = self.committer.reconcile()
-        if lost:
-            events.emit("warning", text=f"{len(lost)} claimed task(s) that nobody ran are queued again")
-
-    def _fail_unknown(self) -> None:
-        now = time.time()
-        for name, why in list(self.dispatcher.unknown.items()):
-            verb = functools.partial(
-                journal.fail_unknown,
-                now=now,
-                before=now - UNKNOWN_GRACE,
-                unknown=[name],
-                reason=f"no node knows this task function: {why}",
-            )
-            for task_id, function in self.committer.call(verb):
-                events.emit("task_failed_unknown", id=task_id, function=function)
-
-    def _recover(self) -> None:
-        recovered = self.committer.call(
-            functools.partial(recover_dead, folder=self.folder, own_boot=self.lease.boot)
-        )
-        for task_id, function in recovered.failed:
-            events.emit("task_failed_interrupted", id=task_id, function=function)
-        if recovered.queued:
-            text = f"recovered {len(recovered.queued)} task(s) of a node that is gone: they run again"
-            events.emit("note", text=text)
-            self.dispatcher.look(anyway=True)
 
     def _lost(self, name: str, error: BaseException) -> None:
         if self.services.stopping:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 MARK = """UPDATE django_ztask_task SET started = %s
     WHERE uuid = %s AND node = %s AND attempts = %s AND status = 'RUNNING'"""
 
+PRUNABLE = "SELECT count(*) FROM django_ztask_task WHERE status = 'SUCCEEDED' AND finished < %s"
+
 # By Django's name of the vendor.
 STATEMENTS: dict[str, ModuleType] = {"sqlite": sqlite, "postgresql": postgresql}
 

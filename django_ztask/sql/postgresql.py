@@ -88,6 +88,14 @@ REFUSE = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
     WHERE uuid = %s AND status = 'QUEUED'"""
 
+PRUNE = """WITH old AS MATERIALIZED (
+        SELECT uuid FROM django_ztask_task WHERE status = 'SUCCEEDED' AND finished < %s
+        ORDER BY finished LIMIT %s FOR UPDATE SKIP LOCKED)
+    DELETE FROM django_ztask_task AS task USING old WHERE task.uuid = old.uuid
+    RETURNING task.uuid"""
+
+PRUNE_ATTEMPTS = "DELETE FROM django_ztask_attempt WHERE task_id = ANY(%s::text[])"
+
 FAIL_UNKNOWN = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
     WHERE status = 'QUEUED' AND (next_attempt <= %s OR replays > 0) AND function_name = ANY(%s::text[])

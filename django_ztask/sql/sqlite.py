@@ -70,6 +70,13 @@ REFUSE = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
     WHERE uuid = %s AND status = 'QUEUED'"""
 
+PRUNE = """DELETE FROM django_ztask_task WHERE uuid IN (
+        SELECT uuid FROM django_ztask_task WHERE status = 'SUCCEEDED' AND finished < %s
+        ORDER BY finished LIMIT %s)
+    RETURNING uuid"""
+
+PRUNE_ATTEMPTS = "DELETE FROM django_ztask_attempt WHERE task_id IN (SELECT value FROM json_each(%s))"
+
 FAIL_UNKNOWN = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
     WHERE status = 'QUEUED' AND (next_attempt <= %s OR replays > 0)

@@ -96,14 +96,22 @@ def test_a_finish_looks_up_its_row_by_its_primary_key(crowd: list[str]) -> None:
         (lambda: journal.holders(connection), "ztask_running"),
         (lambda: journal.replay_failed(connection, NOW, 5), "ztask_failed"),
         (lambda: journal.fail_unknown(connection, NOW, NOW, {"not.here"}), "ztask_queued"),
+        (lambda: journal.fail_interrupted(connection, "boot-0", NOW), "ztask_running"),
+        (lambda: journal.prunable(connection, NOW), "ztask_succeeded"),
         (lambda: list(Task.objects.failed().values_list("uuid")), "ztask_failed"),
     ],
-    ids=["recover", "holders", "replay_failed", "fail_unknown", "failed"],
+    ids=["recover", "holders", "replay_failed", "fail_unknown", "fail_interrupted", "prunable", "failed"],
 )
 def test_the_other_verbs_walk_only_the_rows_of_their_state(
     verb: Callable[[], Any], index: str, crowd: list[str]
 ) -> None:
     assert all(index in line for line in steps(verb))
+
+
+def test_pruning_walks_along_the_index_of_what_succeeded(crowd: list[str]) -> None:
+    touching = steps(lambda: journal.prune(connection, NOW * 2, 50))
+    assert sum("ztask_succeeded (finished<?)" in line for line in touching) == 1
+    assert all("ztask_succeeded" in line or "_1 (uuid=?)" in line for line in touching)
 
 
 def test_a_handle_looks_at_its_row_by_its_primary_key(crowd: list[str]) -> None:

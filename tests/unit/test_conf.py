@@ -26,6 +26,8 @@ DEFAULTS = {
     "ZTASKD_PICKLE": True,
     "ZTASKD_IMPORTS": (),
     "ZTASKD_GRACE": 30.0,
+    "ZTASKD_KEEP": 86400.0,
+    "ZTASKD_HEADROOM": 32 * 2**20,
     "ZTASKD_LEASE": 15.0,
     "ZTASKD_NODE": socket.gethostname(),
 }
@@ -46,11 +48,17 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("ZTASKD_PICKLE", False, False),
     ("ZTASKD_IMPORTS", ("a.b",), ("a.b",)),
     ("ZTASKD_GRACE", 0, 0.0),
+    ("ZTASKD_KEEP", None, None),
+    ("ZTASKD_KEEP", 0, 0.0),
+    ("ZTASKD_KEEP", 3600, 3600.0),
+    ("ZTASKD_HEADROOM", 0, 0),
     ("ZTASKD_LEASE", 60, 60.0),
     ("ZTASKD_NODE", "web-1.example_x@y", "web-1.example_x@y"),
 ]
 
 BAD: list[tuple[str, Any]] = [
+    *[("ZTASKD_KEEP", value) for value in (-1, True, "1d", float("nan"))],
+    *[("ZTASKD_HEADROOM", value) for value in (-1, None, 1.5, True, "32M")],
     *[("ZTASKD_URL", value) for value in (None, "", 5555, [], [None], {}, b"tcp://a:1")],
     *[
         ("ZTASKD_URL", value)

@@ -164,3 +164,10 @@ def environment():
 @task()
 def log(text):
     logging.getLogger("shop").warning("%s", text)
+
+
+@task(retry_count=1, retry_after=0)
+def fail_once(number):
+    if current_task().attempt == 1:
+        raise ValueError(f"{number}: not yet")
+    return number

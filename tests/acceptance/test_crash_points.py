@@ -1,0 +1,138 @@
+"""kill -9 at every named point of a task's way: what was accepted runs, and only what ran runs again."""
+
+import pytest
+
+from django_ztask.crashpoints import POINTS
+from tests.acceptance.daemon import MODULE, wait_for
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.both_databases]
+PROGRAM = MODULE  # the quickest to start
+
+KILLED = -9
+
+# Where the daemon dies while it handles its first task: how often that task then runs, and is claimed.
+IN_THE_DAEMON = {
+    "intake-decoded": (1, 1),
+    "claim-uncommitted": (1, 1),
+    "claim-committed": (1, 2),
+    "attempt-starts": (1, 2),
+    "attempt-ended": (2, 2),
+    "finish-gathered": (2, 2),
+    "finish-uncommitted": (2, 2),
+    "finish-committed": (1, 1),
+}
+
+CALLERS = ["caller-before-insert", "caller-before-commit", "caller-before-message"]
+OTHERS = ["recover-uncommitted", "replay-uncommitted", "prune-uncommitted"]
+
+
+assert sorted(POINTS) == sorted([*IN_THE_DAEMON, *CALLERS, *OTHERS]), "every point has its test"
+
+
+def die_at(site, point, *args):
+    """A daemon that has died at that point."""
+    daemon = site.start(*args, ready=False, ZTASKD_CRASH_AT=point)
+    assert daemon.wait() == KILLED, daemon.log
+    return daemon
+
+
+@pytest.mark.parametrize("crashes", [1, 2])
+@pytest.mark.parametrize("point", IN_THE_DAEMON)
+def test_the_daemon_dies_in_the_midst_of_a_task(site, point, crashes):
+    runs, claims = IN_THE_DAEMON[point]
+    doomed = site.start("-c", "1", ZTASKD_CRASH_AT=point)
+    first, second = site.call("show([handle.id for handle in mark.map(['first', 'second'])])")
+    assert doomed.wait() == KILLED, doomed.log
+    finished = site.count(status="SUCCEEDED")
+    assert finished == (1 if point == "finish-committed" else 0)
+    if crashes == 2 and point not in ("intake-decoded", "finish-committed"):  # (no message comes again)
+        die_at(site, point, "-c", "1")
+        runs, claims = 2 * runs - 1, 2 * claims - 1
+    daemon = site.start("-c", "1")
+    row = site.wait_status(first, "SUCCEEDED")
+    site.wait_status(second, "SUCCEEDED")
+    assert (row["attempts"], row["failures"], row["crashes"], row["interruptions"]) == (claims, 0, 0, 0)
+    assert site.marks().count("first") == runs
+    assert site.marks().count("second") == 1
+    assert daemon.stop() == 0
+
+
+def test_a_caller_that_dies_before_its_insert_or_its_commit_has_called_nothing(site):
+    caller = site.spawn("mark.async_('never')", ZTASKD_CRASH_AT="caller-before-insert")
+    assert caller.wait() == KILLED
+    code = """
+        from django.db import transaction
+        with transaction.atomic():
+            Order.objects.create(number=1)
+            mark.async_('never')
+    """
+    caller = site.spawn(code, ZTASKD_CRASH_AT="caller-before-commit")
+    assert caller.wait() == KILLED
+    assert site.count() == 0
+    assert site.sql("SELECT count(*) FROM shop_order") == [0]
+
+
+@pytest.mark.parametrize("transaction", [False, True])
+def test_the_task_of_a_caller_that_dies_before_its_message_runs(site, transaction):
+    daemon = site.start()
+    code = "mark.async_('said')"
+    if transaction:
+        code = f"""
+from django.db import transaction
+with transaction.atomic():
+    Order.objects.create(number=1)
+    {code}
+"""
+    caller = site.spawn(code, ZTASKD_CRASH_AT="caller-before-message")
+    assert caller.wait() == KILLED
+    site.wait_count(1, status="SUCCEEDED")
+    assert site.marks() == ["said"]
+    assert site.sql("SELECT count(*) FROM shop_order") == [int(transaction)]
+    assert daemon.stop() == 0
+
+
+def test_the_daemon_dies_while_it_recovers_another(site):
+    daemon = site.start("-c", "1")
+    task_id = site.call("show(mark.async_('recovered', 0.5).id)")
+    site.wait_status(task_id, "RUNNING")
+    daemon.kill9()
+    for _ in range(2):
+        die_at(site, "recover-uncommitted", "-c", "1")
+        assert site.task(task_id)["status"] == "RUNNING"
+    daemon = site.start("-c", "1")
+    assert site.wait_status(task_id, "SUCCEEDED")["attempts"] == 2
+    assert site.marks() == ["recovered"]
+    assert daemon.stop() == 0
+
+
+def test_the_daemon_dies_while_it_replays(site):
+    daemon = site.start()
+    gate = site.folder / "gate"
+    ids = site.call("show([fail_unless.async_(os.environ['GATE']).id for n in range(5)])", GATE=str(gate))
+    for task_id in ids:
+        site.wait_status(task_id, "FAILED")
+    assert daemon.stop() == 0
+    gate.touch()
+    die_at(site, "replay-uncommitted", "--replayfailed")
+    assert site.count(status="FAILED") == 5
+    die_at(site, "claim-committed", "--replayfailed")
+    assert site.count(status="FAILED") == 0
+    daemon = site.start()  # without the flag: what was replayed stays so
+    for task_id in ids:
+        assert site.wait_status(task_id, "SUCCEEDED")["replays"] == 1
+    assert len(site.ledger) == 5
+    assert daemon.stop() == 0
+
+
+def test_the_daemon_dies_while_it_prunes(new_site):
+    site = new_site(ZTASKD_KEEP=0.5)
+    doomed = site.start(ZTASKD_CRASH_AT="prune-uncommitted:2")
+    site.call("[handle.result(20) for handle in fail_once.map(range(120))]")
+    assert doomed.wait() == KILLED
+    left = site.count()
+    assert site.sql("SELECT count(*) FROM django_ztask_attempt") == [left], "with each task go its attempts"
+    daemon = site.start()
+    site.wait_count(0)
+    assert site.sql("SELECT count(*) FROM django_ztask_attempt") == [0]
+    assert wait_for(lambda: "were deleted" in daemon.log, "the line about it")
+    assert daemon.stop() == 0
