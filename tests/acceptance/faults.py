@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.daemon import Daemon, wait_for
+from tests.acceptance.postgres_site import PostgresSite
 from tests.acceptance.site import Site
 
 MOUNT = ["mount", "-t", "tmpfs", "-o"]
@@ -37,6 +38,20 @@ def longest_gap(site: Site) -> float:
     """Seconds between two ticks."""
     times = [float(line[1]) for line in site.ledger if line[0] == "tick"]
     return max(later - earlier for earlier, later in pairwise(times))
+
+
+class ServerLog:
+    """What the server says from now on: the daemon's own log leaves most of its complaints out."""
+
+    def __init__(self, site: PostgresSite) -> None:
+        self.path = site.made.server.folder / "log"
+        self.start = self.path.stat().st_size
+
+    def count(self, text: str) -> int:
+        return self.path.read_bytes()[self.start :].count(text.encode())
+
+    def says(self, text: str) -> None:
+        wait_for(lambda: self.count(text) > 0, f"{text} in the server's log")
 
 
 class Held:

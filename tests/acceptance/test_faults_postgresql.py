@@ -1,17 +1,18 @@
 """PostgreSQL restarts, refuses, or breaks off: the daemon goes on, and nothing is lost or charged to a task."""
 
 import json
+import os
+import signal
 import time
 
 import psycopg
 import pytest
 
-from tests import postgres
 from tests.acceptance.daemon import wait_for
-from tests.acceptance.faults import Held, degraded_lines, settled
-from tests.acceptance.proxy import Proxy
+from tests.acceptance.faults import Held, ServerLog, degraded_lines, longest_gap, settled
 
-pytestmark = pytest.mark.acceptance
+# (`vendor` of conftest.py)
+pytestmark = [pytest.mark.acceptance, pytest.mark.parametrize("vendor", ["postgresql"], indirect=True)]
 
 # A caller for as long as the file STOP is not there. A call that raised is not accepted.
 CALLER = """
@@ -29,34 +30,11 @@ while not os.path.exists(os.environ["STOP"]):
 show([accepted, refused])
 """
 
-WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+SESSIONS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 OTHER = "other"
 END_ALL_BUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE application_name <> %s AND pid <> pg_backend_pid() AND datname = current_database()"""
-
-
-@pytest.fixture
-def vendor():
-    try:
-        postgres.server()
-    except postgres.NotFound as error:
-        pytest.skip(str(error))
-    return "postgresql"
-
-
-class ServerLog:
-    """What the server says from now on: the daemon's own log leaves most of its complaints out."""
-
-    def __init__(self, site):
-        self.path = site.made.server.folder / "log"
-        self.start = self.path.stat().st_size
-
-    def count(self, text):
-        return self.path.read_bytes()[self.start :].count(text.encode())
-
-    def says(self, text, more_than=0):
-        wait_for(lambda: self.count(text) > more_than, f"{text} in the server's log")
 
 
 def take_all(database):
@@ -106,61 +84,6 @@ def test_a_restart_of_the_server_under_load_loses_nothing_that_was_accepted(new_
     assert daemon.stop() == 0
 
 
-def test_an_outcome_whose_row_is_locked_and_whose_session_is_ended_is_written_all_the_same(site):
-    daemon = site.start()
-    held, server = Held(site), ServerLog(site)
-    with site.made.connect() as other, other.transaction():
-        other.execute("SELECT * FROM django_ztask_task FOR UPDATE")
-        held.let_go()
-        backend = wait_for(lambda: site.sql(WAITING), "the outcome's statement")[0]
-        site.sql("SELECT pg_terminate_backend(%s)", backend)
-        assert "terminating connection" in daemon.says("degraded: ")
-        server.says("lock timeout")  # the next session waits no longer than this without a word
-    held.unharmed()
-    daemon.says("the journal works again")
-    assert "taken from this node" not in daemon.log
-
-
-@pytest.mark.parametrize("committed", [True, False], ids=["after", "before"])
-@pytest.mark.parametrize(
-    "statement", [b"SET status = new.status", b"SET status = 'RUNNING'"], ids=["finish", "claim"]
-)
-def test_a_connection_cut_around_a_commit_repeats_and_loses_nothing(
-    site, tmp_path_factory, statement, committed
-):
-    """After: the commit is done, and all that the daemon sees of it is an error."""
-    proxy = Proxy(tmp_path_factory.mktemp("p"), site.made.server.folder)
-    through = {**site.settings, "DATABASES": {"default": {**site.made.settings, "HOST": str(proxy.folder)}}}
-    daemon = site.start(SHOP_SETTINGS=json.dumps(through))
-    proxy.arm(statement, committed)
-    task_id = site.call("show(mark.async_('once', 0.2).id)")
-    assert proxy.cut.wait(30)
-    row = site.wait_status(task_id, "SUCCEEDED")
-    # A claim that nobody heard of is given back, and claimed again.
-    claims = 2 if committed and b"RUNNING" in statement else 1
-    assert settled(row) == (claims, 0, 0, 0)
-    daemon.says("degraded: ")
-    daemon.says("the journal works again")
-    assert site.marks() == ["once"]
-    assert "taken from this node" not in daemon.log
-    assert daemon.stop() == 0
-    proxy.close()
-
-
-def test_a_retry_whose_commit_was_not_heard_of_costs_one_failure_only(site, tmp_path_factory):
-    proxy = Proxy(tmp_path_factory.mktemp("p"), site.made.server.folder)
-    through = {**site.settings, "DATABASES": {"default": {**site.made.settings, "HOST": str(proxy.folder)}}}
-    daemon = site.start(SHOP_SETTINGS=json.dumps(through))
-    proxy.arm(b"SET status = new.status", True)
-    task_id = site.call("show(fail.async_().id)")  # retried once
-    assert proxy.cut.wait(30)
-    row = site.wait_status(task_id, "FAILED")
-    assert settled(row) == (2, 2, 0, 0)
-    assert site.sql("SELECT attempt FROM django_ztask_attempt ORDER BY attempt") == [1, 2]
-    assert "taken from this node" not in daemon.log
-    proxy.close()
-
-
 def test_when_others_have_all_the_connections_the_daemon_waits_for_one(site):
     daemon = site.start()
     held, server = Held(site), ServerLog(site)
@@ -180,17 +103,6 @@ def test_when_others_have_all_the_connections_the_daemon_waits_for_one(site):
     held.unharmed()
     daemon.says("the journal works again")
     assert site.call("show(add.async_(1, 1).result(20))") == 2
-
-
-def test_a_statement_timeout_of_the_role_is_no_reason_to_give_an_outcome_up(site):
-    site.made.sql(f'ALTER ROLE postgres IN DATABASE "{site.made.name}" SET statement_timeout = 1000')
-    daemon = site.start()
-    held = Held(site)
-    with site.made.connect() as other, other.transaction():
-        other.execute("SELECT * FROM django_ztask_task FOR UPDATE")
-        held.let_go()
-        assert "statement timeout" in daemon.says("degraded: ")
-    held.unharmed()
 
 
 def test_a_database_that_turns_read_only_stops_no_task_and_is_used_again_afterwards(site):
@@ -215,6 +127,33 @@ def test_a_database_that_turns_read_only_stops_no_task_and_is_used_again_afterwa
     daemon.says("the journal works again")
     assert site.call("show(add.async_(1, 1).result(20))") == 2
     assert site.count() == 2
+
+
+def test_while_the_database_does_not_answer_at_all_tasks_go_on_and_a_stop_ends_in_time(site, figure):
+    daemon = site.start("--grace", "0.5")
+    held = Held(site)
+    site.call("ticks.async_(2000, 0.02)")
+    site.wait_count(2, status="RUNNING")
+    sessions = site.sql(SESSIONS)
+    for pid in sessions:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        held.let_go()
+        so_far = len(site.ledger)
+        wait_for(lambda: len(site.ledger) > so_far + 50, "fifty ticks")
+        began = time.monotonic()
+        assert daemon.stop() == 0
+        seconds = time.monotonic() - began
+    finally:
+        for pid in sessions:
+            os.kill(pid, signal.SIGCONT)
+    gap = longest_gap(site)
+    figure(f"PostgreSQL frozen: longest pause of a ticking task {gap * 1000:.0f} ms, stop {seconds:.1f} s")
+    assert gap < 1
+    assert seconds < 15  # the grace, 2 s for the task's own cleaning up, 5 s for the last outcomes
+    site.start().says("recovered ")
+    row = site.wait_status(held.ids[0], "SUCCEEDED")
+    assert settled(row)[1:] == (0, 0, 0)
 
 
 def test_a_journal_that_is_emptied_under_the_daemon_is_said_and_it_goes_on(site):

@@ -9,16 +9,8 @@ from tests.acceptance.daemon import wait_for
 from tests.acceptance.faults import Held
 from tests.acceptance.postgres_site import PostgresSite
 
-pytestmark = pytest.mark.acceptance
-
-
-@pytest.fixture
-def vendor():
-    try:
-        postgres.server()
-    except postgres.NotFound as error:
-        pytest.skip(str(error))
-    return "postgresql"
+# (`vendor` of conftest.py)
+pytestmark = [pytest.mark.acceptance, pytest.mark.parametrize("vendor", ["postgresql"], indirect=True)]
 
 
 def test_tasks_wait_for_the_database_side_by_side(site):
