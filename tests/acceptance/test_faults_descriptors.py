@@ -26,7 +26,6 @@ def test_while_there_are_no_more_files_to_open_nothing_is_lost_and_afterwards_al
     ids = site.call("show([add.async_(n).id for n in range(20)])")
     if vendor == "postgresql":
         daemon.says("degraded: ")
-        assert site.count(status="SUCCEEDED") == 1
     gate.touch()
     for task_id in [hoarder, *ids]:
         assert settled(site.wait_status(task_id, "SUCCEEDED")) == (1, 0, 0, 0)

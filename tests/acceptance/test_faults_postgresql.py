@@ -130,7 +130,7 @@ def test_a_database_that_turns_read_only_stops_no_task_and_is_used_again_afterwa
 
 
 def test_while_the_database_does_not_answer_at_all_tasks_go_on_and_a_stop_ends_in_time(site, figure):
-    daemon = site.start("--grace", "0.5")
+    daemon = site.start("--grace", "0")
     held = Held(site)
     site.call("ticks.async_(2000, 0.02)")
     site.wait_count(2, status="RUNNING")
@@ -140,7 +140,7 @@ def test_while_the_database_does_not_answer_at_all_tasks_go_on_and_a_stop_ends_i
     try:
         held.let_go()
         so_far = len(site.ledger)
-        wait_for(lambda: len(site.ledger) > so_far + 50, "fifty ticks")
+        wait_for(lambda: len(site.ledger) > so_far + 50, "fifty more ticks")
         began = time.monotonic()
         assert daemon.stop() == 0
         seconds = time.monotonic() - began

@@ -212,16 +212,14 @@ def gated(word, gate):
 
 @task()
 def hoard(gate):
-    """Opens files until there are no more to be had, and keeps them until there is a file at `gate`."""
+    """Opens files until there are no more to be had, takes each that becomes free, and keeps them until there
+    is a file at `gate`."""
     taken = []
-    note("began", "hoard")
-    try:
-        while True:
+    while not os.path.exists(gate):
+        try:
             taken.append(os.open(os.devnull, os.O_RDONLY))
-    except OSError:
-        while not os.path.exists(gate):
-            time.sleep(0.01)
-    finally:
-        for fd in taken:
-            os.close(fd)
+        except OSError:
+            time.sleep(0.005)
+    for fd in taken:
+        os.close(fd)
     return len(taken)
