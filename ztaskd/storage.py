@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -28,9 +29,8 @@ TROUBLE = (DatabaseError, InterfaceError)
 # the committer for seconds beside a caller that writes all the time.
 LOCK_POLL = 0.0003
 
-# Seconds of waiting for the lock before it is reported (and then waited for again).
+# Seconds of waiting for a lock (SQLite's, or that of a row) before it is reported, and waited for again.
 LOCK_PATIENCE = 5.0
-
 
 # SQLite's lock is left free for at least the first, and for as long as it was held (seconds): back to
 # back, commits starved sixteen callers (p99 3 s); with the pause it was 54 ms. No longer than the second.
@@ -47,9 +47,12 @@ class Storage(ABC):
         """The connection; opened, and made ours, when there is none."""
         connection: Any = connections[self.alias]
         if connection.connection is None:
-            connection.ensure_connection()  # (connect() would raise the driver's own errors)
             try:
+                connection.ensure_connection()  # (connect() would raise the driver's own errors)
                 self.prepare(connection)
+            except OSError as error:  # too many open files: psycopg wants one to wait with
+                connection.close()
+                raise OperationalError(str(error)) from error
             except BaseException:
                 connection.close()
                 raise
@@ -74,12 +77,31 @@ class SQLiteStorage(Storage):
     """Takes the lock with the first statement, and waits for it by short sleeps."""
 
     _held = 0.0
+    _path = ""
+    _opened: os.stat_result | None = None
+
+    def connection(self) -> Any:
+        """Never one to a file that is not at its path any more: what is written there nobody would see.
+        Nor does it make an empty file in place of one that is gone."""
+        if self._opened is not None:
+            try:
+                same = os.path.samestat(os.stat(self._path), self._opened)
+            except OSError as error:
+                self.close()
+                raise OperationalError(f"the file {self._path} is gone: {error.strerror}") from error
+            if not same:
+                self.close()
+                self._opened = None
+                raise OperationalError(f"the file {self._path} was replaced by another one")
+        return super().connection()
 
     def prepare(self, connection: Any) -> None:
         connection.transaction_mode = "IMMEDIATE"
         # In this order: the first statement may have to wait for whoever closes or recovers the file.
         self._pragma(connection, "synchronous = NORMAL")
         self._pragma(connection, "busy_timeout = 0")
+        self._path = self._pragma(connection, "database_list")[2]
+        self._opened = os.stat(self._path)
 
     @contextmanager
     def transaction(self, full: bool) -> Iterator[Any]:
@@ -114,21 +136,24 @@ class SQLiteStorage(Storage):
             else:
                 return atomic
 
-    def _pragma(self, connection: Any, text: str) -> None:
+    def _pragma(self, connection: Any, text: str) -> Any:
         with connection.wrap_database_errors:
-            connection.connection.execute(f"PRAGMA {text}")
+            return connection.connection.execute(f"PRAGMA {text}").fetchone()
 
 
 class PostgreSQLStorage(Storage):
-    """Commits without waiting for the disk, unless asked to."""
+    """Commits without waiting for the disk, unless asked to. A row that somebody else has locked is waited
+    for as SQLite's lock is: with a word about it now and then."""
+
+    # For the transaction only: with Django's `pool`, a task may get this session next.
+    SETTINGS = "SELECT set_config('synchronous_commit', %s, true), set_config('lock_timeout', %s, true)"
 
     @contextmanager
     def transaction(self, full: bool) -> Iterator[Any]:
         connection = self.connection()
         with transaction.atomic(using=self.alias):
-            # For the transaction only: with Django's `pool`, a task may get this session next.
             with connection.cursor() as cursor:
-                cursor.execute(f"SET LOCAL synchronous_commit = {'on' if full else 'off'}")
+                cursor.execute(self.SETTINGS, ["on" if full else "off", f"{LOCK_PATIENCE:g}s"])
             yield connection
 
 
@@ -142,12 +167,12 @@ def is_refusal(error: Exception) -> bool:
     """True for what is wrong with a row, False for what is wrong with the database (which passes, or is
     mended: a missing column must not condemn every task).
 
-    SQLite calls text that is no UTF-8 an OperationalError. What is no database's error at all comes from
-    reading a column that somebody has edited.
+    SQLite calls text that is no UTF-8 an OperationalError. What is no database's error at all, and no lack
+    of memory or files, comes from reading a column that somebody has edited.
     """
     if isinstance(error, TROUBLE):
         return isinstance(error, DataError | IntegrityError) or "Could not decode" in str(error)
-    return True
+    return not isinstance(error, MemoryError | OSError)
 
 
 def is_locked(error: OperationalError) -> bool:

@@ -1,33 +1,14 @@
 """Slots: each task finds a clean place, and none stops the others."""
 
-import contextlib
-import sqlite3
 import time
-from itertools import pairwise
 
 import pytest
 
 from tests.acceptance.daemon import MODULE, wait_for
+from tests.acceptance.faults import lock_held, longest_gap
 
 pytestmark = pytest.mark.acceptance
 PROGRAM = MODULE  # the quickest to start
-
-
-@contextlib.contextmanager
-def lock_held(database):
-    """SQLite's write lock, held by this process."""
-    with contextlib.closing(sqlite3.connect(database, timeout=20, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            other.execute("ROLLBACK")
-
-
-def longest_gap(site):
-    """Seconds between two ticks."""
-    times = [float(line[1]) for line in site.ledger if line[0] == "tick"]
-    return max(later - earlier for earlier, later in pairwise(times))
 
 
 def test_what_a_task_leaves_behind_in_its_slot_does_not_reach_the_next_one(site):

@@ -11,8 +11,9 @@ from django.db import (
     OperationalError,
     ProgrammingError,
 )
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ztaskd.storage import is_locked, is_refusal
+from ztaskd.storage import PostgreSQLStorage, is_locked, is_refusal
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,8 @@ from ztaskd.storage import is_locked, is_refusal
         (OperationalError("disk I/O error"), False),
         (OperationalError("server closed the connection unexpectedly"), False),
         (InterfaceError("connection already closed"), False),
+        (OSError(24, "Too many open files"), False),
+        (MemoryError(), False),
         (InternalError("current transaction is aborted"), False),
         (ProgrammingError('column "mac" does not exist'), False),
     ],
@@ -39,3 +42,14 @@ def test_only_what_is_wrong_with_a_row_is_pinned_to_it(error: Exception, refusal
 def test_a_lock_is_told_from_other_trouble() -> None:
     assert is_locked(OperationalError("database is locked"))
     assert not is_locked(OperationalError("disk I/O error"))
+
+
+def test_a_connection_that_lacks_a_file_descriptor_is_trouble_of_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(connection: BaseDatabaseWrapper) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", refuse)
+    with pytest.raises(OperationalError, match="Too many open files"):
+        PostgreSQLStorage("default").connection()

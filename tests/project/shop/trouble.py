@@ -200,3 +200,26 @@ def leaves_program():
 def wait_in_a_pool(seconds):
     with ThreadPoolExecutor() as pool:
         pool.submit(time.sleep, seconds).result()
+
+
+@task()
+def gated(word, gate):
+    """Ends once there is a file at `gate`."""
+    while not os.path.exists(gate):
+        time.sleep(0.01)
+    note("mark", word, time.time())
+
+
+@task()
+def hoard(gate):
+    """Opens files until there are no more to be had, takes each that becomes free, and keeps them until there
+    is a file at `gate`."""
+    taken = []
+    while not os.path.exists(gate):
+        try:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            time.sleep(0.005)
+    for fd in taken:
+        os.close(fd)
+    return len(taken)
