@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import faketime, summary
+from tests.chaos import summary
+from tests.chaos.clock import Clock
 from tests.chaos.journals import PostgresJournal, SQLiteJournal
 from tests.chaos.options import Options, parse
 from tests.chaos.round import Round
@@ -77,14 +78,9 @@ def run(options: Options, folder: Path, results: Results) -> None:
     try:
         kind = PostgresJournal if options.database == "postgresql" else SQLiteJournal
         journal = kind(folder, sockets, options.lie)
-        library = faketime.library()
-        if library is None:
-            print(
-                "clock steps are skipped: libfaketime is not installed (pip install libfaketime)", flush=True
-            )
         while len(results.rounds) < options.rounds and all(each["valid"] for each in results.rounds):
             number = len(results.rounds)
-            clock = faketime.Clock(sockets / "clock", library) if library else None
+            clock = Clock(sockets / "clock")
             place = folder / f"round-{number}"
             shutil.rmtree(place, ignore_errors=True)
             rest = folder / "rest"

@@ -5,6 +5,7 @@ The words are those of Jepsen's total-queue: lost, unexpected, duplicated, recov
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -207,7 +208,7 @@ def _repeated(mine: list[Start], extra: int) -> list[str]:
     if extra <= 0:
         return []
     mine = sorted(mine, key=lambda start: start.moment)
-    pairs = list(zip(mine, mine[1:], strict=False))
+    pairs = list(itertools.pairwise(mine))
     crossing = [first.boot for first, second in pairs if first.boot != second.boot]
     staying = [first.boot for first, second in pairs if first.boot == second.boot]
     return (crossing + staying)[:extra]

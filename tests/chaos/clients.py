@@ -14,9 +14,9 @@ from pathlib import Path
 from tests.acceptance.daemon import ROOT, Program
 from tests.chaos.journals import SQLiteJournal
 
-# Accepted tasks that may wait for the daemon, of all clients together: some work for it, and little enough
-# that clients are still there when the last faults come.
-WINDOW = 4000
+# Accepted tasks that may wait for the daemon, of all clients together: a tenth of the round's, within these
+# bounds. That is some work for it, and clients are still there when the last faults come.
+WINDOW = (200, 4000)
 
 # Seconds between two looks at what was done, and those without progress after which clients get more room:
 # what failed or was rolled back never runs.
@@ -91,13 +91,13 @@ class Clients:
 class Pace(threading.Thread):
     """Counts the starts in the tasks' ledgers as they are written, and lets the clients go on by them."""
 
-    def __init__(self, ledgers: Callable[[], list[Path]], file: Path, threads: int) -> None:
+    def __init__(self, ledgers: Callable[[], list[Path]], file: Path, tasks: int, threads: int) -> None:
         super().__init__(daemon=True)
         self.starts = 0
-        self.moved = time.monotonic()  # when the last start was seen
+        self.moved = self._nudged = time.monotonic()  # when the last start was seen
         self._ledgers = ledgers
         self._threads = threads
-        self._window = WINDOW // threads
+        self._window = max(WINDOW[0], min(tasks // 10, WINDOW[1])) // threads
         self._read: dict[Path, int] = {}
         self._ended = threading.Event()
         with file.open("r+b") as opened:
@@ -110,8 +110,9 @@ class Pace(threading.Thread):
             if found:
                 self.starts += found
                 self.moved = now
-            elif now > self.moved + IDLE:
-                self._window += WINDOW // self._threads // 10
+            elif now > max(self.moved, self._nudged) + IDLE:
+                self._window += WINDOW[0] // self._threads
+                self._nudged = now
             self._memory[:8] = struct.pack("<q", self.starts // self._threads + self._window)
 
     def _news(self, path: Path) -> int:

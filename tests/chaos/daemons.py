@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.acceptance.daemon import MANAGE, ROOT, Daemon, wait_for
-from tests.chaos.faketime import Clock
+from tests.chaos.clock import Clock
 from tests.chaos.journals import SQLiteJournal
 
 READY = " ready in "
@@ -32,7 +32,7 @@ class Boot:
 class Daemons:
     """One daemon at a time. `boots` tells of all; `incidents` of those that ended as they should not."""
 
-    def __init__(self, journal: SQLiteJournal, folder: Path, slots: int, clock: Clock | None) -> None:
+    def __init__(self, journal: SQLiteJournal, folder: Path, slots: int, clock: Clock) -> None:
         self.journal = journal
         self.folder = folder
         self.slots = slots
@@ -55,7 +55,7 @@ class Daemons:
         env = self.journal.env(
             CHAOS_BOOT=name,
             CHAOS_LEDGER=str(self.folder / f"{name}.tasks"),
-            **(self.clock.env if self.clock else {}),
+            **self.clock.env,
         )
         command = [*MANAGE, "--noreload", "-f", str(log), "-c", str(self.slots)]
         self.boots.append(Boot(name, time.monotonic()))
@@ -74,14 +74,12 @@ class Daemons:
         """kill -9, and the next boot at once."""
         daemon = self._running()
         daemon.kill9()
-        self._forget(daemon)
         self.start()
 
     def stop(self) -> None:
         """TERM; it must end with code 0."""
         daemon = self._running()
         code = daemon.stop(seconds=PATIENCE)
-        self._forget(daemon)
         if code != 0:
             self.incidents.append(f"{self.name} ended with code {code} when it was asked to stop")
         self.current = None
@@ -99,21 +97,15 @@ class Daemons:
         if code is not None:
             said = (daemon.text + daemon.log)[-500:]
             self.incidents.append(f"{self.name} ended by itself with code {code}: {said}")
-            self._forget(daemon)
             self.start()
 
     def close(self) -> None:
         if self.current is not None:
             self.current.kill9()
-            self._forget(self.current)
 
     def _running(self) -> Daemon:
         assert self.current is not None
         return self.current
-
-    def _forget(self, daemon: Daemon) -> None:
-        if self.clock is not None:
-            self.clock.clean(daemon.pid)
 
     @staticmethod
     def _says_ready(daemon: Daemon) -> bool:

@@ -39,7 +39,7 @@ class SQLiteJournal(Site):
 
     @staticmethod
     def project(run: Path, lie: str | None) -> dict[str, Any]:
-        modules = ["tests.chaos.tasks", *(["tests.chaos.lies"] if lie else [])]
+        modules = ["tests.chaos.clock", "tests.chaos.tasks", *(["tests.chaos.lies"] if lie else [])]
         return {"ZTASKD_URL": f"ipc://{run}/node", "ZTASKD_IMPORTS": modules}
 
     def env(self, **more: str) -> dict[str, str]:

@@ -62,7 +62,9 @@ class Nemesis:
 
     def close(self) -> None:
         for each in self._background:
-            if isinstance(each, subprocess.Popen) and each.poll() is None:
+            if isinstance(each, threading.Thread):
+                each.join()
+            elif each.poll() is None:
                 each.kill()
                 each.wait()
 
@@ -117,28 +119,27 @@ class Nemesis:
 
     def _blackhole(self, fault: Fault) -> None:
         """Nothing passes; then the connections end, and what was held is gone."""
-        self._later(fault.seconds, self.proxy.cut)
+        self.proxy.hold()
+        self._later(fault.seconds, self.proxy.cut, self.proxy.go_on)
 
     def _late(self, fault: Fault) -> None:
         """Nothing passes; then all of it arrives."""
-        self._later(fault.seconds, lambda: None)
+        self.proxy.hold()
+        self._later(fault.seconds, self.proxy.go_on)
 
-    def _later(self, seconds: float, end: Callable[[], None]) -> None:
+    def _later(self, seconds: float, *ends: Callable[[], None]) -> None:
+        """Other faults may come meanwhile."""
+
         def wait() -> None:
             time.sleep(seconds)
-            end()
-            self.proxy.go_on()
+            for end in ends:
+                end()
 
-        self.proxy.hold()
-        self._background.append(threading.Thread(target=wait))
-        self._background[-1].start()  # type: ignore[union-attr]
+        thread = threading.Thread(target=wait)
+        thread.start()
+        self._background.append(thread)
 
-    def _clock(self, fault: Fault) -> bool:
+    def _clock(self, fault: Fault) -> None:
         """One hour ahead or back, and then right again."""
-        clock = self.daemons.clock
-        if clock is None:
-            return False
-        clock.set(HOUR if fault.which % 2 else -HOUR)
-        time.sleep(fault.seconds)
-        clock.set(0)
-        return True
+        self.daemons.clock.set(HOUR if fault.which % 2 else -HOUR)
+        self._later(fault.seconds, lambda: self.daemons.clock.set(0))

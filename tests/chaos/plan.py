@@ -20,7 +20,7 @@ LASTS = {
     "lock": (0.2, 1.5),
     "blackhole": (0.3, 2.5),
     "late": (0.3, 1.0),
-    "clock": (1.5, 2.5),
+    "clock": (0.3, 2.0),
 }
 
 # The share of the run (in tasks started) in which faults happen.

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.chaos import ledger, plan
 from tests.chaos.checker import Evidence, Happened, Report, judge
 from tests.chaos.clients import Clients, Pace
+from tests.chaos.clock import Clock
 from tests.chaos.daemons import Boot, Daemons
-from tests.chaos.faketime import Clock
 from tests.chaos.journals import SQLiteJournal, first_id
 from tests.chaos.ledger import Start
 from tests.chaos.nemesis import HOUR, Nemesis
@@ -31,7 +30,7 @@ class Round:
     """Round `number` of the run, in a folder of its own."""
 
     def __init__(
-        self, options: Options, number: int, journal: SQLiteJournal, folder: Path, clock: Clock | None
+        self, options: Options, number: int, journal: SQLiteJournal, folder: Path, clock: Clock
     ) -> None:
         self.options = options
         self.number = number
@@ -54,7 +53,7 @@ class Round:
             clients = Clients(self.journal, self.folder, proxy.port, self.seed, self._orders())
             stack.callback(clients.close)
             threads = self.options.clients * self.options.threads
-            pace = Pace(lambda: self.daemons.ledgers, clients.pace, threads)
+            pace = Pace(lambda: self.daemons.ledgers, clients.pace, self.tasks, threads)
             stack.callback(pace.end)
             nemesis = Nemesis(self.daemons, clients, proxy, pace, self.tasks)
             stack.callback(nemesis.close)
@@ -80,7 +79,7 @@ class Round:
             with contextlib.closing(self.daemons):
                 self.daemons.start()
                 self.daemons.wait_ready()
-                pace = Pace(lambda: [], _zeros(self.folder / "rest"), 1)
+                pace = Pace(list, _zeros(self.folder / "rest"), 1, 1)
                 self._drain(pace)
                 self.daemons.stop()
 
@@ -109,7 +108,7 @@ class Round:
                 left, moved = unfinished, now
             if now > max(moved, pace.moved) + self.options.patience:
                 return
-            if self.daemons.clock is not None and not self.journal.due_now(time.time() + 5):
+            if not self.journal.due_now(time.time() + 5):
                 # A retry that was decided while the clock was an hour ahead: come to it.
                 self.daemons.clock.set(HOUR + 60)
             time.sleep(LOOK)
@@ -154,6 +153,10 @@ def result(
             if items
         },
         "seconds": round(seconds, 3),
+        "timeline": [
+            f"{fault.began - boots[0].executed:.2f}-{fault.ended - boots[0].executed:.2f} {fault.kind} {fault.boot}"
+            for fault in nemesis.happened
+        ],
         **_recovery(boots, nemesis.happened, starts),
     }
 
