@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.chaos import plan
+
 DATABASES = ("sqlite", "postgresql")
 
 # What a run does unless told otherwise, and what --full makes of it: tasks, kills, rounds.
@@ -37,6 +39,7 @@ class Options:
     clients: int
     threads: int
     slots: int
+    only: str | None
     rounds: int
     patience: float
     lie: str | None
@@ -70,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--tasks", type=_from(1), metavar="N", help="how many (default 20000; 5000 on PostgreSQL)")
     add("--kills", type=_from(0), metavar="N", help="kill -9 of the daemon (default 10; 5 on PostgreSQL)")
     add("--faults", type=_from(0), metavar="N", help="other faults (default: as many as kills, at least 4)")
+    add("--only", metavar="KIND", help="other faults of this kind only (stop, term, client, cut, ...)")
     add("--database", choices=DATABASES, default="sqlite", help="the journal's database (default sqlite)")
     add("--clients", type=_from(1), default=2, metavar="N", help="processes that enqueue (default 2)")
     add("--threads", type=_from(1), default=2, metavar="N", help="threads of each client (default 2)")
@@ -107,6 +111,7 @@ def parse(arguments: Sequence[str]) -> Options:
         clients=given.clients,
         threads=given.threads,
         slots=given.slots,
+        only=given.only,
         rounds=rounds if given.rounds is None else given.rounds,
         patience=float(given.patience),
         lie=given.lie,
@@ -126,6 +131,8 @@ def _problem(options: Options, given: argparse.Namespace) -> str | None:
         return "--full takes long: name its --folder, so that an interrupted run can be gone on with"
     if options.tasks < options.rounds * threads:
         return f"--tasks {options.tasks}: at least one for each thread and round, which are {options.rounds * threads}"
+    if options.only not in (None, *plan.kinds(options.database)):
+        return f"--only {options.only}: on {options.database} choose from {', '.join(plan.kinds(options.database))}"
     if options.kills * 20 > options.tasks:
         return f"--kills {options.kills}: at most one for every 20 tasks, or nothing runs between two of them"
     folder = options.folder

@@ -93,8 +93,16 @@ def share(total: int, parts: int, part: int) -> int:
     return total * (part + 1) // parts - total * part // parts
 
 
-def faults(seed: str, database: str, kills: int, others: int, clients: int) -> list[Fault]:
-    """`kills` kill -9 of the daemon, evenly spread, and `others`; a quarter of the moments stays quiet."""
+def kinds(database: str) -> dict[str, int]:
+    """The faults besides kill -9 of the daemon, with their weights."""
+    return {**EVERYWHERE, **ONLY[database]}
+
+
+def faults(
+    seed: str, database: str, kills: int, others: int, clients: int, only: str | None = None
+) -> list[Fault]:
+    """`kills` kill -9 of the daemon, evenly spread, and `others` (of one kind, with `only`); a quarter of the
+    moments stays quiet."""
     dice = random.Random(f"{seed}/faults")
     moments = math.ceil((kills + others) * 4 / 3)
     killing = {
@@ -102,7 +110,7 @@ def faults(seed: str, database: str, kills: int, others: int, clients: int) -> l
     }
     free = [moment for moment in range(moments) if moment not in killing]
     others_at = set(dice.sample(free, others))
-    weights = {**EVERYWHERE, **ONLY[database]}
+    weights = {only: 1} if only else kinds(database)
     plan: list[Fault] = []
     for moment in sorted(killing | others_at):
         at = FIRST + (LAST - FIRST) * (moment + dice.random()) / moments

@@ -39,7 +39,7 @@ class Round:
         self.seed = f"{options.seed}/{number}"
         self.tasks = plan.share(options.tasks, options.rounds, number)
         kills, others = (plan.share(n, options.rounds, number) for n in (options.kills, options.faults))
-        self.faults = plan.faults(self.seed, options.database, kills, others, options.clients)
+        self.faults = plan.faults(self.seed, options.database, kills, others, options.clients, options.only)
         self.daemons = Daemons(journal, folder, options.slots, clock)
         self.incidents: list[str] = []
 
