@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -45,6 +46,8 @@ class Results:
 
 
 def main(arguments: list[str]) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM):  # (a shell's background job ignores SIGINT otherwise)
+        signal.signal(number, signal.default_int_handler)
     options = parse(arguments)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="ztaskd-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)

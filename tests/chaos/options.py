@@ -17,13 +17,24 @@ DATABASES = ("sqlite", "postgresql")
 SHORT = {"sqlite": (20_000, 10, 1), "postgresql": (5_000, 5, 1)}
 FULL = {"sqlite": (1_000_000, 200, 20), "postgresql": (200_000, 60, 20)}
 
-# The rest of a result's identity: a folder that was begun with others cannot be gone on with.
+# What tests/chaos/lies.py can do.
+LIES = (
+    "report-early",
+    "finish-early",
+    "send-twice",
+    "claim-anything",
+    "start-twice",
+    "ignore-rollback",
+    "forget",
+)
+
+# Other faults of one round, at least.
 LEAST_FAULTS = 4
 
 EPILOG = """\
 The same seed gives the same calls and the same faults. Exit codes: 0 valid, 1 not valid, 2 wrong usage,
 130 interrupted. A run that is not valid keeps its folder and says how to do it again. With --folder, the
-same command goes on after the last finished round.
+same command goes on after the last finished round (on PostgreSQL with a new journal: the server is ours).
 """
 
 
@@ -93,7 +104,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="without progress: stuck (default 60)",
     )
-    add("--lie", metavar="NAME", help="make ztaskd break its promise (tests/chaos/lies.py): proves the judge")
+    add(
+        "--lie",
+        choices=LIES,
+        metavar="NAME",
+        help="make ztaskd break its promise (tests/chaos/lies.py): proves the judge",
+    )
     return parser
 
 
