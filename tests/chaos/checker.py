@@ -5,7 +5,6 @@ The words are those of Jepsen's total-queue: lost, unexpected, duplicated, recov
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +26,8 @@ FINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the journal says of a task. allowed: the retries it had at first."""
+    """What the journal says of a task. allowed: the retries it had at first. charged: the attempts that it
+    has down as failures or interruptions."""
 
     id: str
     token: str
@@ -38,6 +38,7 @@ class Row:
     reason: str | None
     due: float
     allowed: int
+    charged: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +180,15 @@ def _weigh_duplicates(
 ) -> None:
     """Counts starts that nothing recorded explains, lays each to the daemon whose start was repeated, and
     compares with what the faults excuse."""
+    killed = {fault.boot for fault in evidence.faults if fault.kind == "kill"}
     repeated: Counter[str] = Counter()
     examples: dict[str, list[str]] = defaultdict(list)
     for token, mine in starts.items():
-        charged = sum(row.failures + row.interruptions for row in rows.get(token, ()))
-        for boot in _repeated(mine, len(mine) - 1 - charged):
-            repeated[boot] += 1
-            examples[boot].append(f"{token} ran {len(mine)} times, first in {boot}")
-    killed = {fault.boot for fault in evidence.faults if fault.kind == "kill"}
+        for start in _repeated(mine, rows.get(token, []), killed):
+            repeated[start.boot] += 1
+            examples[start.boot].append(
+                f"{token} ran {len(mine)} times; attempt {start.attempt} in {start.boot}"
+            )
     one = evidence.slots + BATCH
     crashes = [fault.began for fault in evidence.faults if fault.kind == "immediate"]
     excused = sum(
@@ -202,13 +204,15 @@ def _weigh_duplicates(
         ]
 
 
-def _repeated(mine: list[Start], extra: int) -> list[str]:
-    """The daemons of those `extra` starts that were done again; first those whose next start was in another
-    daemon."""
+def _repeated(mine: list[Start], rows: list[Row], killed: set[str]) -> list[Start]:
+    """The starts of one task that were done again although the journal charged nothing for them: neither a
+    failure nor an interruption. When it cannot be told which, those in a killed daemon."""
+    failed = any(row.status == "FAILED" for row in rows)
+    extra = len(mine) - sum(row.failures + row.interruptions for row in rows) - (not failed)
     if extra <= 0:
         return []
-    mine = sorted(mine, key=lambda start: start.moment)
-    pairs = list(itertools.pairwise(mine))
-    crossing = [first.boot for first, second in pairs if first.boot != second.boot]
-    staying = [first.boot for first, second in pairs if first.boot == second.boot]
-    return (crossing + staying)[:extra]
+    charged = {attempt for row in rows for attempt in row.charged}
+    ordered = sorted(mine, key=lambda start: start.moment)
+    again = ordered if failed else ordered[:-1]
+    again.sort(key=lambda start: (start.attempt in charged, start.boot not in killed))
+    return again[:extra]

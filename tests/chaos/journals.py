@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,12 @@ class SQLiteJournal(Site):
 
     def rows(self, first: str) -> list[Row]:
         """Those with ids from `first` on."""
+        charged: dict[str, list[int]] = defaultdict(list)
+        query = "SELECT task_id, attempt FROM django_ztask_attempt WHERE task_id >= ?"
+        for task_id, attempt in self.sql(query, first):
+            charged[task_id].append(attempt)
         found = self.sql(f"SELECT {COLUMNS} FROM django_ztask_task WHERE uuid >= ?", first)
-        return [_row(*values) for values in found]
+        return [_row(charged.get(values[0], []), *values) for values in found]
 
     def tidy(self) -> None:
         """Between two rounds."""
@@ -93,7 +98,7 @@ def _migrate(env: dict[str, str]) -> None:
     subprocess.run(command, env=env, cwd=ROOT, check=True, timeout=2 * PATIENCE)
 
 
-def _row(*values: Any) -> Row:
+def _row(charged: list[int], *values: Any) -> Row:
     uuid, args, function, status, attempts, failures, interruptions, reason, due = values
     name = function.rpartition(".")[2]
     return Row(
@@ -106,6 +111,7 @@ def _row(*values: Any) -> Row:
         reason,
         float(due),
         RETRIES.get(name, 0),
+        tuple(charged),
     )
 
 

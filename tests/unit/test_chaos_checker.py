@@ -163,9 +163,26 @@ def test_without_a_fault_nothing_may_run_twice():
 
 @pytest.mark.parametrize("charged", ["failures", "interruptions"])
 def test_a_start_that_a_failure_or_an_interruption_explains_is_no_duplicate(charged):
-    report = verdict(told("a"), *twice(["a"], ("one", "one"), **{charged: 1}))
+    report = verdict(told("a"), *twice(["a"], ("one", "one"), **{charged: 1, "charged": (1,)}))
     assert names(report) == []
     assert report.duplicated == 0
+
+
+def test_the_last_failure_of_a_task_that_failed_explains_no_further_start():
+    starts = [start("a", n, moment=float(n)) for n in (1, 2, 3)]
+    rows = [row("a", "FAILED", allowed=1, failures=2, charged=(2, 3), reason="no")]
+    report = verdict(told("a"), starts, [], rows)
+    assert names(report) == ["duplicated"]
+    assert report.violations["duplicated"] == ["a ran 3 times; attempt 1 in one"]
+
+
+def test_a_start_that_was_repeated_is_laid_to_the_kill_and_not_to_the_failure_before():
+    boots = ("zero", "one", "two")
+    starts = [start("a", n + 1, boot, moment=float(n)) for n, boot in enumerate(boots)]
+    rows = [row("a", failures=1, charged=(1,))]
+    report = verdict(told("a"), starts, [end("a")], rows, [KILLED])
+    assert names(report) == []
+    assert report.per_kill == [1]
 
 
 @pytest.mark.parametrize(("number", "expected"), [(KILL, []), (KILL + 1, ["duplicated"])])
