@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -62,6 +63,11 @@ class Committer:
     def reconcile(self) -> list[str]:
         """Gives back the rows that the journal shows as ours and nobody here holds."""
         return self.call(self._commits.reconcile)
+
+    def silence(self) -> float:
+        """Seconds for which the database has owed an answer."""
+        asked = self._commits.asked
+        return 0.0 if asked is None else time.monotonic() - asked
 
     def mark(self, task: Claimed) -> bool:
         """Writes down, synced, that an at_most_once task starts. False: it must not. Raises what the

@@ -53,6 +53,7 @@ class GroupCommit:
         self.touch = touch
         self.held: dict[str, int] = {}  # id -> attempt: what this node has claimed and not finished
         self.abandon = False  # set by the hub: stop trying
+        self.asked: float | None = None  # monotonic: since when the database owes an answer
         self._inbox = inbox
         self._post = post
         self._answered = answered
@@ -65,7 +66,9 @@ class GroupCommit:
     def run(self) -> None:
         try:
             while True:
+                self.asked = None
                 batch = self._gather()
+                self.asked = time.monotonic()
                 if batch is None:
                     self._sync()
                     continue
@@ -107,6 +110,7 @@ class GroupCommit:
         is pinned down to its row; the others are committed without it."""
         pause = RETRY_FIRST
         while not self.abandon:
+            self.asked = time.monotonic()
             try:
                 self._commit(batch)
             except Exception as error:

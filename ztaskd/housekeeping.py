@@ -21,7 +21,7 @@ from ztaskd.committer import Committer
 from ztaskd.dispatch import Dispatcher
 from ztaskd.recover import recover_dead
 from ztaskd.services import Services, every
-from ztaskd.storage import TROUBLE
+from ztaskd.storage import LOCK_PATIENCE, TROUBLE
 
 # Seconds between two rounds: lost claims, dead nodes, functions nobody knows.
 ROUND = 10.0
@@ -32,6 +32,9 @@ FORGET_UNKNOWN = 60.0
 # Rows pruned in one transaction, seconds between two rounds of pruning, and how much longer than a batch took
 # the next one is put off: others wait for SQLite's lock a millisecond or two, once in a while.
 PRUNE_BATCH, PRUNE_ROUND, PRUNE_REST = 100, 30.0, 4.0
+
+# Seconds after which a database that owes an answer is reported: more than it may wait for a lock.
+SILENCE = LOCK_PATIENCE + 2.0
 
 # Seconds between two looks at the disk; how much more than ZTASKD_HEADROOM must be free to go on again.
 DISK_ROUND, DISK_RELIEF = 1.0, 1.25
@@ -50,6 +53,7 @@ class Housekeeping:
     def start(self, services: Services, disk: Path | None) -> None:
         self.disk = disk
         services.start("housekeeping", every(ROUND, self._round))
+        services.start("silence", every(1.0, self._tell_silence))
         services.start("unknown", every(FORGET_UNKNOWN, self.dispatcher.forget_unknown))
         if conf.keep is not None:
             services.start("prune", every(min(PRUNE_ROUND, max(conf.keep / 10, 0.1)), self._prune))
@@ -91,6 +95,12 @@ class Housekeeping:
             self._reconcile()
             self.recover()
             self._fail_unknown()
+
+    def _tell_silence(self) -> None:
+        """A database that does not even refuse (frozen, or behind a dead network) raises no error."""
+        seconds = self.committer.silence()
+        if seconds > SILENCE:
+            events.emit("journal_unavailable", error=f"it has not answered for {seconds:.0f} s")
 
     def _reconcile(self) -> None:
         lost = self.committer.reconcile()

@@ -81,7 +81,7 @@ def _text(message: Any) -> str:
 
 def check_journal() -> None:
     """Refuses a journal that is not there, or not migrated."""
-    from django.db import DatabaseError, connections
+    from django.db import DatabaseError, InterfaceError, connections
 
     from django_ztask import models
     from django_ztask.conf import conf
@@ -107,7 +107,7 @@ def check_journal() -> None:
                 if missing:
                     what = f"{table} lacks {', '.join(sorted(missing))}"
                     raise Refusal(Exit.DATABASE, f"{what} in {name}. Run: {migrate}")
-    except DatabaseError as error:
+    except (DatabaseError, InterfaceError) as error:
         raise Refusal(Exit.DATABASE, f"the database {name} cannot be used: {error}") from None
 
 

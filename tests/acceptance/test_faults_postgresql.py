@@ -141,6 +141,7 @@ def test_while_the_database_does_not_answer_at_all_tasks_go_on_and_a_stop_ends_i
         held.let_go()
         so_far = len(site.ledger)
         wait_for(lambda: len(site.ledger) > so_far + 50, "fifty more ticks")
+        assert "degraded" in daemon.says("it has not answered for")
         began = time.monotonic()
         assert daemon.stop() == 0
         seconds = time.monotonic() - began

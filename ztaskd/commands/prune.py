@@ -22,7 +22,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from django.db import DatabaseError, connections
+    from django.db import DatabaseError, InterfaceError, connections
 
     from django_ztask import journal
     from django_ztask.conf import conf
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"{count} task(s) succeeded before {since}; nothing was deleted (--dry-run)")
         else:
             print(f"{_prune(connection, before)} task(s) that succeeded before {since} were deleted")
-    except DatabaseError as error:
+    except (DatabaseError, InterfaceError) as error:
         raise Refusal(Exit.DATABASE, f"the journal cannot be used: {error}") from None
     return Exit.CLEAN
 
