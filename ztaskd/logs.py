@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
 from django_ztask.lifecycle import Event, Kind
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
+from ztaskd.quiet import Kinds, Quiet, more
 
-# Seconds between two lines about the same trouble; and about a journal that is still not to be written.
-QUIET, DEGRADED = 1.0, 10.0
+# Seconds between two lines about a journal that is still not to be written.
+DEGRADED = 10.0
 
 MIB = 2**20
 
@@ -91,16 +91,16 @@ def _failed(finish: Finish, seconds: float) -> None:
             verdict.retries_left + 1,
         )
         return
-    why, more = "no retries left", ""
+    why, others = "no retries left", ""
     if outcome.kind is not Kind.FAILURE:
         why = "it is not to be run"
         # Whoever forges rows forges many: each has its reason in the journal, the log has one of a kind.
         reason = (outcome.exception or "").replace(f"{task.id} ({task.function_name})", "")
         if (left_out := _refusals.left_out(reason)) is None:
             return
-        more = f" ({left_out} more like it)" if left_out else ""
+        others = more(left_out)
     detail = f"\n{outcome.traceback.rstrip()}" if outcome.traceback else ""
-    logger.error("%s; %s: FAILED. Run it again with `ztaskd --replayfailed`%s%s", what, why, more, detail)
+    logger.error("%s; %s: FAILED. Run it again with `ztaskd --replayfailed`%s%s", what, why, others, detail)
 
 
 def _surroundings_changed(task: Claimed, beside: bool, changes: list[str]) -> None:
@@ -108,31 +108,10 @@ def _surroundings_changed(task: Claimed, beside: bool, changes: list[str]) -> No
     what = " and ".join(changes)
     left_out = _changes.left_out(f"{task.function_name} {what}")
     if left_out is not None:
-        more = f" ({left_out} more like it)" if left_out else ""
-        logger.warning("%s %s: put back%s", who, what, more)
+        logger.warning("%s %s: put back%s", who, what, more(left_out))
 
 
-class _Kinds:
-    """One line of a kind in QUIET seconds."""
-
-    def __init__(self) -> None:
-        self.next: dict[str, float] = {}
-        self._left_out: dict[str, int] = {}
-
-    def left_out(self, kind: str) -> int | None:
-        """How many were left out since the last line of its kind. None: this one is to be left out, too."""
-        now = time.monotonic()
-        if now < self.next.get(kind, 0.0):
-            self._left_out[kind] = self._left_out.get(kind, 0) + 1
-            return None
-        if len(self.next) > 1000:
-            self.next.clear()
-            self._left_out.clear()
-        self.next[kind] = now + QUIET
-        return self._left_out.pop(kind, 0)
-
-
-_refusals, _changes = _Kinds(), _Kinds()
+_refusals, _changes = Kinds(), Kinds()
 
 
 def _unknown(task: Claimed, reason: str | None) -> None:
@@ -173,31 +152,8 @@ def _disk_fine(free: int, folder: object) -> None:
     logger.info("going on: %.0f MiB are free on the journal's disk (%s)", free / MIB, folder)
 
 
-class _Quiet:
-    """One line in so many seconds; says how many it left out."""
-
-    def __init__(self, level: int, text: str, seconds: float = QUIET) -> None:
-        self.level = level
-        self.text = text
-        self.seconds = seconds
-        self.next = 0.0
-        self.left_out = 0
-
-    def __call__(self, **fields: Any) -> None:
-        now = time.monotonic()
-        if now < self.next:
-            self.left_out += 1
-            return
-        more = f" ({self.left_out} more like it)" if self.left_out else ""
-        logger.log(self.level, "%s%s", self.text.format(**fields), more)
-        self.next, self.left_out = now + self.seconds, 0
-
-    def reset(self) -> None:
-        """What comes next is said at once."""
-        self.next, self.left_out = 0.0, 0
-
-
-_unavailable = _Quiet(
+_unavailable = Quiet(
+    logger,
     logging.ERROR,
     "degraded: the journal cannot be written ({error}); nothing is lost, trying again",
     DEGRADED,
@@ -241,9 +197,9 @@ _LINES: dict[str, Callable[..., None]] = {
         else "handed back, it runs again at the next start",
     ),
     "service_died": _service_died,
-    "message_refused": _Quiet(logging.WARNING, "refused a message: {error}"),
+    "message_refused": Quiet(logger, logging.WARNING, "refused a message: {error}"),
     "row_unreadable": _line(logging.ERROR, "task {id} FAILED: its row cannot be read: {error}"),
-    "row_refused": _Quiet(logging.ERROR, "the journal refused a row (task {task_id}): {error}"),
+    "row_refused": Quiet(logger, logging.ERROR, "the journal refused a row (task {task_id}): {error}"),
     "journal_unavailable": _unavailable,
     "journal_back": _back,
     "disk_low": _disk_low,

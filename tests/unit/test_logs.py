@@ -13,7 +13,7 @@ import pytest
 from django_ztask.lifecycle import Event, Kind, Outcome, Verdict
 from django_ztask.rows import Claimed, Finish
 from django_ztask.serialize import Payload
-from ztaskd import logs, output
+from ztaskd import logs, output, quiet
 
 ID, NAME = "01931f2c-7a3b-7f00-8000-000000000001", "shop.tasks.install"
 TASK = Claimed(ID, NAME, Payload("json", '["secret"]', '{"b":2}'), "", "", 100.0, 0, 2, 3, 0, {})
@@ -35,9 +35,9 @@ def lines() -> Iterator[Lines]:
     logs.logger.handlers, logs.logger.propagate = [handler], False
     logs.logger.setLevel(logging.INFO)
     for line in logs._LINES.values():
-        if isinstance(line, logs._Quiet):
+        if isinstance(line, quiet.Quiet):
             line.next = 0.0
-    logs._refusals, logs._changes = logs._Kinds(), logs._Kinds()
+    logs._refusals, logs._changes = quiet.Kinds(), quiet.Kinds()
     yield lambda: stream.getvalue().splitlines()
     logs.logger.handlers, logs.logger.propagate = before[0], before[2]
     logs.logger.setLevel(before[1])
@@ -97,7 +97,7 @@ def test_refusals_of_one_reason_are_one_line_a_second_with_their_count(
     lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = 1000.0
-    monkeypatch.setattr(logs.time, "monotonic", lambda: clock)
+    monkeypatch.setattr(quiet.time, "monotonic", lambda: clock)
     reason = f"MacError: the MAC of task {ID} ({NAME}) does not verify"
     for _ in range(100):
         ended(Kind.REFUSED, Event.FAIL, exception=reason)
@@ -106,7 +106,7 @@ def test_refusals_of_one_reason_are_one_line_a_second_with_their_count(
     ended(Kind.FAILURE, Event.FAIL, exception=reason, traceback=TRACEBACK)
     assert "a pickle" in lines()[1]
     assert "no retries left" in lines()[2]
-    clock += logs.QUIET
+    clock += quiet.QUIET
     ended(Kind.REFUSED, Event.FAIL, exception=reason)
     assert lines()[-1].endswith(
         "verify; it is not to be run: FAILED. Run it again with `ztaskd --replayfailed` (99 more like it)"
@@ -206,15 +206,15 @@ def test_the_same_trouble_is_one_line_a_second_and_says_how_often_it_came(
     lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = 1000.0
-    monkeypatch.setattr(logs.time, "monotonic", lambda: clock)
+    monkeypatch.setattr(quiet.time, "monotonic", lambda: clock)
     for n in range(5):
         logs.write("message_refused", {"error": ValueError(f"bad {n}")})
     assert len(lines()) == 1
-    clock += logs.QUIET
+    clock += quiet.QUIET
     logs.write("message_refused", {"error": ValueError("bad again")})
     assert len(lines()) == 2
     assert lines()[1].endswith("bad again (4 more like it)")
-    clock += logs.QUIET
+    clock += quiet.QUIET
     logs.write("message_refused", {"error": ValueError("once")})
     assert lines()[2].endswith("once")
 
