@@ -130,7 +130,7 @@ NUL, LONE, BYTES = "a\0b", "a\ud800b", b"caf\xe9".decode("utf-8", "surrogateesca
 REFUSED = [
     *((Kind.SUCCESS, "result", f'"{text}"') for text in (NUL, LONE)),
     *((Kind.FAILURE, column, text) for column in ("exception", "traceback") for text in (NUL, LONE, BYTES)),
-    *((Kind.INTERRUPTED, column, text) for column in ("exception", "traceback") for text in (NUL, LONE)),
+    *((Kind.INTERRUPTED, column, LONE) for column in ("exception", "traceback")),
 ]
 
 
@@ -191,16 +191,15 @@ def test_characters_that_a_database_refuses_stop_nobody(
         ("attempt", "traceback", Kind.FAILURE, "traceback"),
     ],
 )
-@pytest.mark.parametrize("words", ["poison", "poison \u20ac"], ids=["ascii", "not ascii"])
 def test_what_a_constraint_refuses_is_written_in_plain_words(
-    table: str, column: str, kind: Kind, text: str, words: str, vendor: str
+    table: str, column: str, kind: Kind, text: str, vendor: str
 ) -> None:
-    ends = fifty(kind, **{text: f'"{words}"'})
+    ends = fifty(kind, **{text: '"poison \u20ac"'})
     forbid(f"django_ztask_{table}", column)
     fenced, emitted, answers = commit(ends)
     row = check(ends, ends[25])
     assert fenced == []
-    assert 1 <= emitted.count("row_refused") <= 2  # as it was, and in ASCII
+    assert emitted.count("row_refused") == 2  # as it was, and in ASCII
     assert answers <= 55
     reason = "its outcome could not be written: IntegrityError"
     if kind is Kind.SUCCESS:
