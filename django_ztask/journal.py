@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
 
 INTERRUPTED = "its node died while it ran, and it is at_most_once: it is not started again"
-UNKNOWN = "no node knows this task function: it was renamed or removed, or its module is not deployed"
 
 # Rows of map() in one transaction: a few milliseconds of SQLite's lock.
 CHUNK = 500
@@ -48,7 +47,7 @@ def due(connection: Connection, now: float, limit: int, unknown: Collection[str]
     statements = sql.of(connection)
     left_out = statements.texts(unknown)
     with connection.cursor() as cursor:
-        for priority in _priorities(cursor, statements):
+        for priority in priorities(cursor, statements):
             cursor.execute(statements.DUE, [priority, now, left_out, limit - len(found)])
             found += [row[0] for row in cursor.fetchall()]
             if len(found) >= limit:
@@ -61,14 +60,15 @@ def next_due(connection: Connection, now: float) -> float | None:
     times = []
     statements = sql.of(connection)
     with connection.cursor() as cursor:
-        for priority in _priorities(cursor, statements):
+        for priority in priorities(cursor, statements):
             cursor.execute(statements.NEXT_DUE, [priority, now])
             times.append(cursor.fetchone()[0])
     return min((time for time in times if time is not None), default=None)
 
 
-def _priorities(cursor: Any, statements: Any) -> Iterable[int]:
-    below = 32768
+def priorities(cursor: Any, statements: Any) -> Iterable[int]:
+    """Those that queued rows have, the highest first."""
+    below = 2**63 - 1  # (SQLite keeps what does not fit a small integer, too)
     while True:
         cursor.execute(statements.NEXT_PRIORITY, [below])
         below = cursor.fetchone()[0]
@@ -186,41 +186,3 @@ def replay_failed(connection: Connection, now: float, retry_count: int) -> tuple
         left_out = int(cursor.fetchone()[0])
     crashpoints.reach("replay-uncommitted")
     return replayed, left_out
-
-
-def prune(connection: Connection, before: float, limit: int) -> int:
-    """Deletes up to `limit` rows that succeeded before that time, the oldest first, with their unsuccessful
-    attempts. Returns how many."""
-    statements = sql.of(connection)
-    with connection.cursor() as cursor:
-        cursor.execute(statements.PRUNE, [rows.stamp(connection, before), limit])
-        pruned = [row[0] for row in cursor.fetchall()]
-        if pruned:
-            cursor.execute(statements.PRUNE_ATTEMPTS, [statements.texts(pruned)])
-    crashpoints.reach("prune-uncommitted")
-    return len(pruned)
-
-
-def prunable(connection: Connection, before: float) -> int:
-    """How many rows `prune` would delete in all."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.PRUNABLE, [rows.stamp(connection, before)])
-        return int(cursor.fetchone()[0])
-
-
-def refuse(connection: Connection, task_id: str, now: float, reason: str) -> None:
-    """QUEUED -> FAILED for a row that cannot even be read."""
-    ended = rows.stamp(connection, now)
-    with connection.cursor() as cursor:
-        cursor.execute(sql.of(connection).REFUSE, [ended, ended, reason, task_id])
-
-
-def fail_unknown(
-    connection: Connection, now: float, before: float, unknown: Collection[str], reason: str = UNKNOWN
-) -> list[tuple[str, str]]:
-    """QUEUED -> FAILED for rows of `unknown` task functions that were due `before` that time."""
-    ended = rows.stamp(connection, now)
-    statements = sql.of(connection)
-    with connection.cursor() as cursor:
-        cursor.execute(statements.FAIL_UNKNOWN, [ended, ended, reason, before, statements.texts(unknown)])
-        return [(row[0], row[1]) for row in cursor.fetchall()]

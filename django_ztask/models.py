@@ -83,6 +83,10 @@ class Task(models.Model):
             models.Index(fields=["created", "uuid"], condition=Q(status="FAILED"), name="ztask_failed"),
             models.Index(fields=["finished"], condition=Q(status="SUCCEEDED"), name="ztask_succeeded"),
         ]
+        # A state that nobody knows would wait for ever: the hand that types it is told at once.
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=[s.value for s in Status]), name="ztask_status")
+        ]
 
     def __str__(self) -> str:
         return f"{self.uuid} {self.function_name} {self.status}"

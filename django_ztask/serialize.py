@@ -31,6 +31,9 @@ MAX_DEPTH = 50
 _ATOMS = frozenset({bool, type(None)})
 _INT_LIMIT = 10**4000  # Python refuses to read decimal integers of more than 4300 digits
 
+# Characters of a result that a row carries. A batch of 200 ends must stay below the 1 GB of a statement.
+RESULT_LIMIT = 4 * 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class Payload:
@@ -116,14 +119,20 @@ def dump_result(value: object, task_id: str, key: bytes, *, allow_pickle: bool =
     if value is None:
         return None
     if is_exact_json(value):
-        return to_json(value)
+        return _of_length(to_json(value))
     try:
         if not allow_pickle:
             raise TypeError("pickle is switched off")
         text = to_pickle(value)
-        return f"pickle:{_digest(key, [task_id, text])}:{text}"
+        return _of_length(f"pickle:{_digest(key, [task_id, text])}:{text}")
     except BaseException:  # its own __reduce__ may raise anything
         return "repr:" + clean(_safe_repr(value))[:1000]
+
+
+def _of_length(text: str) -> str:
+    if len(text) <= RESULT_LIMIT:
+        return text
+    return f"repr:its text has {len(text)} characters, more than the {RESULT_LIMIT} that a row carries"
 
 
 def load_result(text: str | None, task_id: str, keys: Iterable[bytes], *, allow_pickle: bool = True) -> Any:

@@ -58,7 +58,7 @@ class GroupCommit:
         self._post = post
         self._answered = answered
         self._unknown: frozenset[str] = frozenset()
-        self._refusals = Refusals(storage, self.held, self._persist, self._emit)
+        self._refusals = Refusals(storage, boot, self.held, self._persist, self._emit)
         self._failing = False
         self._synced = time.monotonic()
         self._dirty = False
@@ -138,6 +138,11 @@ class GroupCommit:
             answer.more = len(ids) >= batch.look.want
             answer.next_due = journal.next_due(connection, now)
             self._unknown = batch.look.unknown
+            for odd in [
+                task_id for task_id in ids if "\0" in task_id
+            ]:  # SQLite's json_each() ends a text there
+                ids.remove(odd)
+                self._refusals.fail_unreadable(odd, ValueError("its id holds a NUL"))
         if batch.finishes or ids or batch.names or batch.found:
             _reach("finish-gathered", batch.finishes)
             full = time.monotonic() - self._synced >= SYNC

@@ -13,7 +13,7 @@ from typing import Any
 
 import gevent
 
-from django_ztask import journal
+from django_ztask import upkeep
 from django_ztask.conf import conf
 from django_ztask.lifecycle import UNKNOWN_GRACE
 from ztaskd import events
@@ -72,6 +72,11 @@ class Housekeeping:
             events.emit("note", text=text)
             self.dispatcher.look(anyway=True)
 
+    def fail_odd(self) -> None:
+        """FAILs rows that would never be due, so that nobody waits for them."""
+        for task_id, function in self.committer.call(functools.partial(upkeep.fail_odd, now=time.time())):
+            events.emit("task_failed_odd", id=task_id, function=function)
+
     def look_at_disk(self) -> None:
         """With too little room the ends of tasks could not be written, and they would run again: so no more
         are started until there is some."""
@@ -95,6 +100,7 @@ class Housekeeping:
             self._reconcile()
             self.recover()
             self._fail_unknown()
+            self.fail_odd()
 
     def _tell_silence(self) -> None:
         """A database that does not even refuse (frozen, or behind a dead network) raises no error."""
@@ -111,7 +117,7 @@ class Housekeeping:
         now = time.time()
         for name, why in list(self.dispatcher.unknown.items()):
             verb = functools.partial(
-                journal.fail_unknown,
+                upkeep.fail_unknown,
                 now=now,
                 before=now - UNKNOWN_GRACE,
                 unknown=[name],
@@ -134,4 +140,4 @@ class Housekeeping:
 
     def _old_rows(self) -> Any:
         assert conf.keep is not None
-        return functools.partial(journal.prune, before=time.time() - conf.keep, limit=PRUNE_BATCH)
+        return functools.partial(upkeep.prune, before=time.time() - conf.keep, limit=PRUNE_BATCH)

@@ -37,7 +37,10 @@ def write(event: str, fields: dict[str, Any]) -> None:
     """The subscriber."""
     line = _LINES.get(event)
     if line is not None:
-        line(**fields)
+        try:
+            line(**fields)
+        except Exception:  # a line costs nobody his work
+            logger.exception("the line about %s could not be written", event)
 
 
 def _name(task: Claimed) -> str:
@@ -185,6 +188,11 @@ _LINES: dict[str, Callable[..., None]] = {
     "taken_for_dead": _line(
         logging.WARNING,
         "this node was taken for dead (was the process stopped?): what it ran may run twice",
+    ),
+    "task_failed_odd": Quiet(
+        logger,
+        logging.ERROR,
+        "task {id} {function} FAILED: somebody has edited its row, and it would never be due",
     ),
     "task_failed_unknown": _line(
         logging.ERROR, "task {id} {function} FAILED: no node knows this task function"

@@ -91,6 +91,7 @@ class Node:
     def _take_stock(self, replay: bool) -> None:
         self.committer.call(self.lease.register)
         self.housekeeping.recover()
+        self.housekeeping.fail_odd()
         if replay:
             count, left_out = self.committer.call(
                 functools.partial(journal.replay_failed, now=time.time(), retry_count=conf.retry_count)

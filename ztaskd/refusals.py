@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from django_ztask import journal
+from django_ztask import journal, upkeep
 from django_ztask.rows import Finish
 from ztaskd.batch import Batch
 from ztaskd.storage import Storage
@@ -20,11 +20,13 @@ class Refusals:
     def __init__(
         self,
         storage: Storage,
+        boot: str,
         held: dict[str, int],
         persist: Callable[[Batch], None],
         emit: Callable[..., None],
     ) -> None:
         self._storage = storage
+        self._boot = boot
         self._held = held
         self._persist = persist
         self._emit = emit
@@ -51,7 +53,7 @@ class Refusals:
         for finish in batch.finishes:
             self._write_plainly(finish, error)
         for name in batch.names + batch.found:
-            self._fail_unreadable(name, error)
+            self.fail_unreadable(name, error)
         if batch.look is not None:
             ids = journal.due(self._storage.connection(), time.time(), batch.look.want, batch.look.unknown)
             for name in ids:
@@ -64,10 +66,23 @@ class Refusals:
             plain = finish.without_texts(reason)
         if plain != finish:
             self._persist(Batch(finishes=[plain]))
-        elif not finish.task.at_most_once:  # (that one stays held: it must not run again)
-            self._held.pop(finish.task.id, None)  # nobody holds it now: reconcile gives it back
+        else:
+            self._give_up(finish, reason)
 
-    def _fail_unreadable(self, task_id: str, error: Exception) -> None:
+    def _give_up(self, finish: Finish, reason: str) -> None:
+        """Refused in any words: the least that ends it. Should even that fail, an at_most_once task stays
+        held, since it must not run again; another one is given back by reconcile."""
+        attempt = self._held.get(finish.task.id)
+        if attempt is None:
+            return
+        if not finish.task.at_most_once:
+            del self._held[finish.task.id]
         with self._storage.transaction(True) as connection:
-            journal.refuse(connection, task_id, time.time(), f"its row cannot be read: {error}"[:500])
+            upkeep.give_up(connection, self._boot, finish.fenced_by(attempt), reason)
+        self._held.pop(finish.task.id, None)
+
+    def fail_unreadable(self, task_id: str, error: Exception) -> None:
+        """QUEUED -> FAILED, and a line about it."""
+        with self._storage.transaction(True) as connection:
+            upkeep.refuse(connection, task_id, time.time(), f"its row cannot be read: {error}"[:500])
         self._emit("row_unreadable", id=task_id, error=error)

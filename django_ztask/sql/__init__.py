@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 MARK = """UPDATE django_ztask_task SET started = %s
     WHERE uuid = %s AND node = %s AND attempts = %s AND status = 'RUNNING'"""
 
+FAIL_ODD = """UPDATE django_ztask_task SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
+    WHERE status = 'QUEUED' AND {} RETURNING uuid, function_name"""
+
 PRUNABLE = "SELECT count(*) FROM django_ztask_task WHERE status = 'SUCCEEDED' AND finished < %s"
 
 # By Django's name of the vendor.

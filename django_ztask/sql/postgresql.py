@@ -27,7 +27,7 @@ DUE = """SELECT uuid FROM django_ztask_task
 NEXT_PRIORITY = "SELECT max(priority) FROM django_ztask_task WHERE status = 'QUEUED' AND priority < %s"
 
 NEXT_DUE = """SELECT min(next_attempt) FROM django_ztask_task
-    WHERE status = 'QUEUED' AND priority = %s AND next_attempt > %s"""
+    WHERE status = 'QUEUED' AND priority = %s AND next_attempt > %s AND next_attempt < 'infinity'"""
 
 # MATERIALIZED: PostgreSQL may run a plain subquery again, and then lock (and claim) other rows.
 CLAIM = """WITH given (node, claimed, ids, now, unknown) AS (
@@ -87,6 +87,14 @@ COUNT_STARTED_ONCE = f"SELECT count(*) FROM django_ztask_task WHERE status = 'FA
 REFUSE = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
     WHERE uuid = %s AND status = 'QUEUED'"""
+
+# What somebody wrote by hand and is no time, each found by one seek in the index. (NaN comes after infinity.)
+NO_TIME = ("next_attempt IS NULL", "next_attempt >= 'infinity'")
+NO_PRIORITY = None
+
+GIVE_UP = """UPDATE django_ztask_task
+    SET status = %s, failed = %s, finished = %s, last_exception = %s
+    WHERE uuid = %s AND node = %s AND attempts = %s AND status = 'RUNNING'"""
 
 PRUNE = """WITH old AS MATERIALIZED (
         SELECT uuid FROM django_ztask_task WHERE status = 'SUCCEEDED' AND finished < %s

@@ -24,7 +24,7 @@ DUE = """SELECT uuid FROM django_ztask_task
 NEXT_PRIORITY = "SELECT max(priority) FROM django_ztask_task WHERE status = 'QUEUED' AND priority < %s"
 
 NEXT_DUE = """SELECT min(next_attempt) FROM django_ztask_task
-    WHERE status = 'QUEUED' AND priority = %s AND next_attempt > %s"""
+    WHERE status = 'QUEUED' AND priority = %s AND next_attempt > %s AND next_attempt < 9e999"""
 
 CLAIM = """UPDATE django_ztask_task
     SET status = 'RUNNING', node = %s, claimed = %s, attempts = attempts + 1
@@ -69,6 +69,15 @@ COUNT_STARTED_ONCE = f"SELECT count(*) FROM django_ztask_task WHERE status = 'FA
 REFUSE = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
     WHERE uuid = %s AND status = 'QUEUED'"""
+
+# What somebody wrote by hand into a column of numbers, each found by one seek in the index: infinity, and
+# texts and BLOBs, which come after all numbers.
+NO_TIME = ("next_attempt IS NULL", "next_attempt >= 9e999")
+NO_PRIORITY = "priority >= ''"
+
+GIVE_UP = """UPDATE django_ztask_task
+    SET status = %s, failed = %s, finished = %s, last_exception = %s
+    WHERE uuid = %s AND node = %s AND attempts = %s AND status = 'RUNNING'"""
 
 PRUNE = """DELETE FROM django_ztask_task WHERE uuid IN (
         SELECT uuid FROM django_ztask_task WHERE status = 'SUCCEEDED' AND finished < %s

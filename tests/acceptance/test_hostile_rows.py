@@ -134,10 +134,7 @@ EDITS = [
     ("uuid", "''", "does not verify"),
     ("uuid", "'                                    '", "does not verify"),
     ("uuid", "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'", "does not verify"),
-    ("next_attempt", "NULL", None),
-    ("status", "'NONSENSE'", None),
-    ("status", "'queued'", None),
-    ("status", "''", None),
+    ("next_attempt", "NULL", "its due time is none"),
 ]
 OWN_EDITS = {
     "sqlite": [
@@ -159,16 +156,20 @@ OWN_EDITS = {
         ("function_name", "CAST(x'610062' AS TEXT)", "does not verify"),
         ("function_name", "CAST(x'ff' AS TEXT)", "cannot be read"),
         ("uuid", "x'ff00'", "cannot be read"),
-        ("next_attempt", "9e999", None),
-        ("priority", "40000", None),
-        ("priority", "'high'", None),
+        ("uuid", "CAST(x'610062' AS TEXT)", "its id holds a NUL"),
+        ("next_attempt", "9e999", "its due time is none"),
+        ("next_attempt", "'soon'", "its due time is none"),
+        ("next_attempt", "x'00'", "its due time is none"),
+        ("priority", "40000", "odd"),
+        ("priority", "'high'", "its priority is none"),
     ],
     "postgresql": [
         ("attempts", "2147483647", "cannot be read: integer out of range"),
         ("created", "'20000-01-01'", "cannot be read: timestamp too large"),
         ("created", "'-infinity'", "cannot be read: timestamp too small"),
         ("next_attempt", "'-infinity'", "odd"),
-        ("next_attempt", "'infinity'", None),
+        ("next_attempt", "'infinity'", "its due time is none"),
+        ("next_attempt", "'NaN'", "its due time is none"),
     ],
 }
 # (SQLite takes any type, but no NULL.)
@@ -204,3 +205,10 @@ def test_nothing_that_must_be_there_can_be_missing(site):
     for column in NULLS:
         with pytest.raises(Exception, match=r"(?i)not.null"):
             site.sql(f"UPDATE {TABLE} SET {column} = NULL")
+
+
+@pytest.mark.parametrize("status", ["NONSENSE", "queued", ""])
+def test_a_state_that_nobody_knows_cannot_be_written(site, status):
+    site.call("add.async_(1)")
+    with pytest.raises(Exception, match=r"ztask_status"):
+        site.sql(f"UPDATE {TABLE} SET status = ?", status)

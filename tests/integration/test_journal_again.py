@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from django_ztask import journal
+from django_ztask import journal, upkeep
 from django_ztask.lifecycle import Kind
 from django_ztask.models import Attempt, Task
 from tests.integration.helpers import (
@@ -143,7 +143,7 @@ def test_an_unknown_function_fails_an_hour_after_it_was_due_or_at_once_when_repl
 ) -> None:
     [task_id] = record(new_task(1, **{"function": "not.here", **options}))
     Task.objects.update(replays=replays)
-    gone = journal.fail_unknown(connection, NOW + 3600, NOW, UNKNOWN)
+    gone = upkeep.fail_unknown(connection, NOW + 3600, NOW, UNKNOWN)
     assert gone == ([(task_id, "not.here")] if fails else [])
     written = row(task_id)
     assert written.status == ("FAILED" if fails else "QUEUED")
@@ -158,13 +158,13 @@ def test_an_unknown_function_fails_an_hour_after_it_was_due_or_at_once_when_repl
 def test_only_queued_rows_fail_as_unknown(state: str) -> None:
     record(new_task(1, function="not.here", due=NOW - 9))
     Task.objects.update(status=state)
-    assert journal.fail_unknown(connection, NOW, NOW, UNKNOWN) == []
-    assert journal.fail_unknown(connection, NOW, NOW, ()) == []
+    assert upkeep.fail_unknown(connection, NOW, NOW, UNKNOWN) == []
+    assert upkeep.fail_unknown(connection, NOW, NOW, ()) == []
 
 
 def test_of_two_who_fail_unknown_rows_each_row_is_reported_once() -> None:
     record(*[new_task(n, function="not.here", due=NOW - 9) for n in range(30)])
-    first, second = race(*[lambda own: journal.fail_unknown(own, NOW, NOW, UNKNOWN)] * 2)
+    first, second = race(*[lambda own: upkeep.fail_unknown(own, NOW, NOW, UNKNOWN)] * 2)
     assert len(first) + len(second) == len(set(first) | set(second)) == 30
 
 
@@ -173,7 +173,7 @@ def test_a_claim_and_the_end_of_an_unknown_row_never_both_happen() -> None:
         [task_id] = record(new_task(1, function="not.here", due=NOW - 9))
         claimed, gone = race(
             lambda own, task_id=task_id: journal.claim(own, BOOT, [task_id], later()),
-            lambda own: journal.fail_unknown(own, NOW, NOW, UNKNOWN),
+            lambda own: upkeep.fail_unknown(own, NOW, NOW, UNKNOWN),
         )
         assert (len(claimed), len(gone)) in [(1, 0), (0, 1)]
         assert status(task_id) == ("RUNNING" if claimed else "FAILED")
@@ -184,7 +184,7 @@ def test_a_claim_and_a_refusal_never_both_happen() -> None:
         [task_id] = record()
         claimed, _none = race(
             lambda own, task_id=task_id: journal.claim(own, BOOT, [task_id], later()),
-            lambda own, task_id=task_id: journal.refuse(own, task_id, NOW, "it cannot be read"),
+            lambda own, task_id=task_id: upkeep.refuse(own, task_id, NOW, "it cannot be read"),
         )
         assert status(task_id) == ("RUNNING" if claimed else "FAILED")
         assert (row(task_id).last_exception is None) == bool(claimed)
@@ -193,5 +193,5 @@ def test_a_claim_and_a_refusal_never_both_happen() -> None:
 def test_an_unknown_row_says_why_its_function_was_not_found() -> None:
     [task_id] = record(new_task(1, function="not.here", due=NOW - 9))
     why = "no node knows this task function: importing not failed: OSError(24)"
-    journal.fail_unknown(connection, NOW, NOW, UNKNOWN, why)
+    upkeep.fail_unknown(connection, NOW, NOW, UNKNOWN, why)
     assert row(task_id).last_exception == why

@@ -8,7 +8,7 @@ import time
 import pytest
 from django.db import connection
 
-from django_ztask import journal
+from django_ztask import journal, upkeep
 from django_ztask.errors import ResultUnavailable
 from django_ztask.handle import TaskHandle
 from django_ztask.lifecycle import Kind
@@ -31,13 +31,13 @@ def succeeded(seconds_ago: float) -> str:
 def test_the_oldest_go_first_up_to_the_limit() -> None:
     ages = [50, 10, 40, 30, 20]
     ids = {age: succeeded(age) for age in ages}
-    assert journal.prunable(connection, NOW - 15) == 4
-    assert journal.prune(connection, NOW - 15, 3) == 3
+    assert upkeep.prunable(connection, NOW - 15) == 4
+    assert upkeep.prune(connection, NOW - 15, 3) == 3
     left = set(Task.objects.values_list("uuid", flat=True))
     assert left == {ids[10], ids[20]}
-    assert journal.prune(connection, NOW - 15, 3) == 1
-    assert journal.prune(connection, NOW - 15, 3) == 0
-    assert journal.prunable(connection, NOW) == 1
+    assert upkeep.prune(connection, NOW - 15, 3) == 1
+    assert upkeep.prune(connection, NOW - 15, 3) == 0
+    assert upkeep.prunable(connection, NOW) == 1
 
 
 def test_only_what_succeeded_is_pruned_and_its_attempts_with_it() -> None:
@@ -49,7 +49,7 @@ def test_only_what_succeeded_is_pruned_and_its_attempts_with_it() -> None:
     [queued] = record()
     running = claim_new()
     assert Attempt.objects.count() == 2
-    assert journal.prune(connection, time.time() + 1, 100) == 1
+    assert upkeep.prune(connection, time.time() + 1, 100) == 1
     assert [status(task_id) for task_id in (stays, queued, running.id)] == ["FAILED", "QUEUED", "RUNNING"]
     assert [attempt.task_id for attempt in Attempt.objects.all()] == [stays]
 
@@ -57,14 +57,14 @@ def test_only_what_succeeded_is_pruned_and_its_attempts_with_it() -> None:
 def test_two_who_prune_at_once_share_the_work() -> None:
     for _ in range(30):
         succeeded(100)
-    counts = race(*[lambda own: journal.prune(own, NOW, 20)] * 2)
-    assert sum(counts) + journal.prune(connection, NOW, 30) == 30
+    counts = race(*[lambda own: upkeep.prune(own, NOW, 20)] * 2)
+    assert sum(counts) + upkeep.prune(connection, NOW, 30) == 30
     assert Task.objects.count() == 0
 
 
 def test_the_result_of_a_pruned_task_is_unavailable() -> None:
     handle = TaskHandle[int](succeeded(100))
     assert handle.result(1) == 1
-    journal.prune(connection, NOW, 1)
+    upkeep.prune(connection, NOW, 1)
     with pytest.raises(ResultUnavailable):
         TaskHandle[int](handle.id).result(1)

@@ -106,8 +106,10 @@ def commit(ends: list[Finish]) -> tuple[list[Finish], list[str], int]:
     inbox: Any = SimpleQueue()
     posted: list[Callable[[], None]] = []
     answers: list[Any] = []
-    commits = GroupCommit(storage_for("default"), BOOT, inbox, posted.append, answers.append)
-    commits.held = {end.task.id: end.attempt for end in ends}
+    commits = GroupCommit(
+        storage_for("default"), BOOT, inbox, posted.append, answers.append, lambda connection: True
+    )
+    commits.held.update((end.task.id, end.attempt) for end in ends)
     for end in ends:
         inbox.put(end)
     inbox.put(Stop())
@@ -233,3 +235,25 @@ def test_several_guilty_ones_are_each_found(vendor: str) -> None:
     assert Task.objects.get(uuid=ends[25].task.id).result == f"repr:{reason}"
     guilty = Attempt.objects.filter(exception=reason).values_list("task_id", flat=True)
     assert set(guilty) == {ends[n].task.id for n in (1, 11, 41)}
+
+
+@pytest.mark.parametrize("kind", [Kind.SUCCESS, Kind.FAILURE])
+def test_an_end_that_is_refused_in_any_words_is_not_repeated_for_ever(kind: Kind, vendor: str) -> None:
+    ends = fifty(kind)
+    task_id = ends[25].task.id
+    with connection.cursor() as cursor:
+        if vendor == "postgresql":
+            cursor.execute(
+                f"ALTER TABLE django_ztask_task ADD CHECK (started IS NULL OR uuid <> '{task_id}')"
+            )
+        else:
+            cursor.execute(
+                f"CREATE TRIGGER no BEFORE UPDATE ON django_ztask_task WHEN NEW.uuid = '{task_id}' AND "
+                "NEW.started IS NOT NULL BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed'); END"
+            )
+    fenced, emitted, _ = commit(ends)
+    row = Task.objects.get(uuid=task_id)
+    assert (fenced, row.status) == ([], "SUCCEEDED" if kind is Kind.SUCCESS else "FAILED")
+    assert row.last_exception == "its outcome could not be written: IntegrityError"
+    assert Task.objects.filter(status="RUNNING").count() == 0
+    assert "row_refused" in emitted

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from django_ztask import journal
+from django_ztask import journal, upkeep
 from django_ztask.handle import TaskHandle
 from django_ztask.lifecycle import Kind
 from django_ztask.models import Task
@@ -67,7 +67,7 @@ def test_due_rows_are_one_walk_along_the_index_of_queued_rows(crowd: list[str]) 
 
 def test_the_next_due_time_is_looked_up_in_the_index_of_queued_rows(crowd: list[str]) -> None:
     touching = steps(lambda: journal.next_due(connection, NOW))
-    assert any("INDEX ztask_queued (priority=? AND next_attempt>?)" in line for line in touching)
+    assert any("INDEX ztask_queued (priority=? AND next_attempt>?" in line for line in touching)
     assert all("ztask_queued" in line for line in touching)
 
 
@@ -95,9 +95,9 @@ def test_a_finish_looks_up_its_row_by_its_primary_key(crowd: list[str]) -> None:
         (lambda: journal.recover(connection, "boot-0", ["held"]), "ztask_running"),
         (lambda: journal.holders(connection), "ztask_running"),
         (lambda: journal.replay_failed(connection, NOW, 5), "ztask_failed"),
-        (lambda: journal.fail_unknown(connection, NOW, NOW, {"not.here"}), "ztask_queued"),
+        (lambda: upkeep.fail_unknown(connection, NOW, NOW, {"not.here"}), "ztask_queued"),
         (lambda: journal.fail_interrupted(connection, "boot-0", NOW), "ztask_running"),
-        (lambda: journal.prunable(connection, NOW), "ztask_succeeded"),
+        (lambda: upkeep.prunable(connection, NOW), "ztask_succeeded"),
         (lambda: list(Task.objects.failed().values_list("uuid")), "ztask_failed"),
     ],
     ids=["recover", "holders", "replay_failed", "fail_unknown", "fail_interrupted", "prunable", "failed"],
@@ -109,7 +109,7 @@ def test_the_other_verbs_walk_only_the_rows_of_their_state(
 
 
 def test_pruning_walks_along_the_index_of_what_succeeded(crowd: list[str]) -> None:
-    touching = steps(lambda: journal.prune(connection, NOW * 2, 50))
+    touching = steps(lambda: upkeep.prune(connection, NOW * 2, 50))
     assert sum("ztask_succeeded (finished<?)" in line for line in touching) == 1
     assert all("ztask_succeeded" in line or "_1 (uuid=?)" in line for line in touching)
 

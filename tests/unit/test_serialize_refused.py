@@ -10,6 +10,7 @@ import pytest
 
 from django_ztask.errors import ArgumentError, MacError, ZtaskError
 from django_ztask.serialize import (
+    RESULT_LIMIT,
     Payload,
     clean,
     dump_call,
@@ -163,3 +164,12 @@ def test_no_key_verifies_nothing() -> None:
 
 def test_clean_text_is_fit_for_any_database() -> None:
     assert clean("a\0b\ud800c é 🎈") == "a\\x00b\\ud800c é 🎈"
+
+
+@pytest.mark.parametrize("value", ["x" * RESULT_LIMIT, b"x" * RESULT_LIMIT])
+def test_a_result_too_long_for_a_row_is_not_kept_and_its_task_has_succeeded(value: Any) -> None:
+    text = dump_result(value, ID, KEY)
+    assert text is not None
+    assert len(text) < 200
+    with pytest.raises(ValueError, match="more than the 4194304 that a row carries"):
+        load_result(text, ID, [KEY])

@@ -24,7 +24,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from django.db import DatabaseError, InterfaceError, connections
 
-    from django_ztask import journal
+    from django_ztask import upkeep
     from django_ztask.conf import conf
     from ztaskd.cli import Exit
     from ztaskd.project import Refusal
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     since = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(before))
     try:
         if options.dry_run:
-            count = journal.prunable(connection, before)
+            count = upkeep.prunable(connection, before)
             print(f"{count} task(s) succeeded before {since}; nothing was deleted (--dry-run)")
         else:
             print(f"{_prune(connection, before)} task(s) that succeeded before {since} were deleted")
@@ -46,13 +46,13 @@ def run(options: argparse.Namespace) -> int:
 def _prune(connection: Any, before: float) -> int:
     from django.db import transaction
 
-    from django_ztask import journal
+    from django_ztask import upkeep
 
     pruned, batch = 0, BATCH
     while batch == BATCH:
         began = time.monotonic()
         with transaction.atomic(using=connection.alias):
-            batch = journal.prune(connection, before, BATCH)
+            batch = upkeep.prune(connection, before, BATCH)
         pruned += batch
         time.sleep((time.monotonic() - began) * REST)
     return pruned

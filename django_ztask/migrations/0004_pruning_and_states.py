@@ -1,4 +1,4 @@
-"""The index by which pruning finds what succeeded long ago."""
+"""The index by which pruning finds what succeeded long ago, and a check on the states."""
 
 from django.db import migrations, models
 
@@ -11,6 +11,13 @@ class Migration(migrations.Migration):
             model_name="task",
             index=models.Index(
                 condition=models.Q(("status", "SUCCEEDED")), fields=["finished"], name="ztask_succeeded"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"])),
+                name="ztask_status",
             ),
         ),
     ]

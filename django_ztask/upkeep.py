@@ -1,0 +1,89 @@
+"""What housekeeping does to rows: pruning, and FAILED for those that can never run or end.
+
+Verbs like those of journal.py: one transition, one guarded statement. Times are epoch seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from django_ztask import crashpoints, rows, sql
+from django_ztask.journal import priorities
+from django_ztask.lifecycle import Kind
+from django_ztask.rows import Finish
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper as Connection
+
+ODD = "somebody has edited its row: its {} is none"
+UNKNOWN = "no node knows this task function: it was renamed or removed, or its module is not deployed"
+
+
+def prune(connection: Connection, before: float, limit: int) -> int:
+    """Deletes up to `limit` rows that succeeded before that time, the oldest first, with their unsuccessful
+    attempts. Returns how many."""
+    statements = sql.of(connection)
+    with connection.cursor() as cursor:
+        cursor.execute(statements.PRUNE, [rows.stamp(connection, before), limit])
+        pruned = [row[0] for row in cursor.fetchall()]
+        if pruned:
+            cursor.execute(statements.PRUNE_ATTEMPTS, [statements.texts(pruned)])
+    crashpoints.reach("prune-uncommitted")
+    return len(pruned)
+
+
+def prunable(connection: Connection, before: float) -> int:
+    """How many rows `prune` would delete in all."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.PRUNABLE, [rows.stamp(connection, before)])
+        return int(cursor.fetchone()[0])
+
+
+def refuse(connection: Connection, task_id: str, now: float, reason: str) -> None:
+    """QUEUED -> FAILED for a row that cannot even be read."""
+    ended = rows.stamp(connection, now)
+    with connection.cursor() as cursor:
+        cursor.execute(sql.of(connection).REFUSE, [ended, ended, reason, task_id])
+
+
+def give_up(connection: Connection, boot: str, finish: Finish, reason: str) -> None:
+    """RUNNING -> SUCCEEDED or FAILED for an end that the database refuses in any words: the least that
+    keeps the task from being repeated for ever."""
+    done = finish.outcome.kind is Kind.SUCCESS
+    ended = rows.stamp(connection, finish.finished)
+    status, failed = ("SUCCEEDED", None) if done else ("FAILED", ended)
+    values = [status, failed, ended, reason, finish.task.id, boot, finish.attempt]
+    with connection.cursor() as cursor:
+        cursor.execute(sql.of(connection).GIVE_UP, values)
+
+
+def fail_odd(connection: Connection, now: float) -> list[tuple[str, str]]:
+    """QUEUED -> FAILED for rows that would never be due: somebody wrote no time into their due time, or no
+    number into their priority. Returns (id, task function) of each."""
+    ended = rows.stamp(connection, now)
+    statements = sql.of(connection)
+    failed: list[Any] = []
+    with connection.cursor() as cursor:
+        for priority in list(priorities(cursor, statements)):
+            for condition in statements.NO_TIME:
+                statement = sql.FAIL_ODD.format(f"priority = %s AND {condition}")
+                cursor.execute(statement, [ended, ended, ODD.format("due time"), priority])
+                failed += cursor.fetchall()
+        if statements.NO_PRIORITY:
+            cursor.execute(
+                sql.FAIL_ODD.format(statements.NO_PRIORITY), [ended, ended, ODD.format("priority")]
+            )
+            failed += cursor.fetchall()
+    return [(task_id, function) for task_id, function in failed]
+
+
+def fail_unknown(
+    connection: Connection, now: float, before: float, unknown: Collection[str], reason: str = UNKNOWN
+) -> list[tuple[str, str]]:
+    """QUEUED -> FAILED for rows of `unknown` task functions that were due `before` that time."""
+    ended = rows.stamp(connection, now)
+    statements = sql.of(connection)
+    with connection.cursor() as cursor:
+        cursor.execute(statements.FAIL_UNKNOWN, [ended, ended, reason, before, statements.texts(unknown)])
+        return [(row[0], row[1]) for row in cursor.fetchall()]
