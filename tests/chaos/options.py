@@ -83,7 +83,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seed", type=_from(0), metavar="N", help="which calls and faults (default: a new one)")
     add("--tasks", type=_from(1), metavar="N", help="how many (default 20000; 5000 on PostgreSQL)")
     add("--kills", type=_from(0), metavar="N", help="kill -9 of the daemon (default 10; 5 on PostgreSQL)")
-    add("--faults", type=_from(0), metavar="N", help="other faults (default: half as many as kills, at least 4 a round)")
+    add(
+        "--faults",
+        type=_from(0),
+        metavar="N",
+        help="other faults (default: half as many as kills, at least 4 a round)",
+    )
     add("--only", metavar="KIND", help="other faults of this kind only (stop, term, client, cut, ...)")
     add("--database", choices=DATABASES, default="sqlite", help="the journal's database (default sqlite)")
     add("--clients", type=_from(1), default=2, metavar="N", help="processes that enqueue (default 2)")
