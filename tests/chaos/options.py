@@ -122,28 +122,38 @@ def parse(arguments: Sequence[str]) -> Options:
     """Exits 2, with the reason, for what cannot be done."""
     parser = build_parser()
     given = parser.parse_args(arguments)
-    tasks, kills, rounds = (FULL if given.full else SHORT)[given.database]
-    options = Options(
+    options = _options(given)
+    if problem := _problem(options, given):
+        parser.error(problem)
+    return options
+
+
+def _options(given: argparse.Namespace) -> Options:
+    """What was given, and the defaults for the rest."""
+    tasks, kills, rounds = (
+        default if value is None else value
+        for default, value in zip(
+            (FULL if given.full else SHORT)[given.database],
+            (given.tasks, given.kills, given.rounds),
+            strict=True,
+        )
+    )
+    return Options(
         seed=random.SystemRandom().randrange(10**6) if given.seed is None else given.seed,
-        tasks=tasks if given.tasks is None else given.tasks,
-        kills=kills if given.kills is None else given.kills,
-        faults=0,
+        tasks=tasks,
+        kills=kills,
+        faults=max(kills // 2, LEAST_FAULTS * rounds) if given.faults is None else given.faults,
         database=given.database,
         clients=given.clients,
         threads=given.threads,
         slots=given.slots,
         only=given.only,
-        rounds=rounds if given.rounds is None else given.rounds,
+        rounds=rounds,
         patience=float(given.patience),
         lie=given.lie,
         folder=given.folder,
         keep=given.keep,
     )
-    faults = max(options.kills // 2, LEAST_FAULTS * options.rounds) if given.faults is None else given.faults
-    options = Options(**{**asdict(options), "faults": faults})
-    if problem := _problem(options, given):
-        parser.error(problem)
-    return options
 
 
 def _problem(options: Options, given: argparse.Namespace) -> str | None:
