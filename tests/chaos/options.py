@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,12 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
+    _add_amounts(parser.add_argument)
+    _add_ways(parser.add_argument)
+    return parser
+
+
+def _add_amounts(add: Callable[..., object]) -> None:
     add("--seed", type=_from(0), metavar="N", help="which calls and faults (default: a new one)")
     add("--tasks", type=_from(1), metavar="N", help="how many (default 20000; 5000 on PostgreSQL)")
     add("--kills", type=_from(0), metavar="N", help="kill -9 of the daemon (default 10; 5 on PostgreSQL)")
@@ -94,6 +99,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--clients", type=_from(1), default=2, metavar="N", help="processes that enqueue (default 2)")
     add("--threads", type=_from(1), default=2, metavar="N", help="threads of each client (default 2)")
     add("--slots", type=_from(1), default=50, metavar="N", help="the daemon's slots (default 50)")
+
+
+def _add_ways(add: Callable[..., object]) -> None:
     add("--rounds", type=_from(1), metavar="N", help="do it in N rounds on one journal (default 1)")
     add("--folder", type=Path, metavar="DIR", help="work there, keep it, and go on with what is there")
     add("--keep", action="store_true", help="keep the folder of a valid run too")
@@ -115,7 +123,6 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="make ztaskd break its promise (tests/chaos/lies.py): proves the judge",
     )
-    return parser
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -177,7 +184,7 @@ def _problem(options: Options, given: argparse.Namespace) -> str | None:
     return None
 
 
-def _from(least: int):  # type: ignore[no-untyped-def]
+def _from(least: int) -> Callable[[str], int]:
     def number(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, {least} or more")
