@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,12 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
+    _add_amounts(parser.add_argument)
+    _add_ways(parser.add_argument)
+    return parser
+
+
+def _add_amounts(add: Callable[..., object]) -> None:
     add("--seed", type=_from(0), metavar="N", help="which calls and faults (default: a new one)")
     add("--tasks", type=_from(1), metavar="N", help="how many (default 20000; 5000 on PostgreSQL)")
     add("--kills", type=_from(0), metavar="N", help="kill -9 of the daemon (default 10; 5 on PostgreSQL)")
@@ -94,6 +99,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--clients", type=_from(1), default=2, metavar="N", help="processes that enqueue (default 2)")
     add("--threads", type=_from(1), default=2, metavar="N", help="threads of each client (default 2)")
     add("--slots", type=_from(1), default=50, metavar="N", help="the daemon's slots (default 50)")
+
+
+def _add_ways(add: Callable[..., object]) -> None:
     add("--rounds", type=_from(1), metavar="N", help="do it in N rounds on one journal (default 1)")
     add("--folder", type=Path, metavar="DIR", help="work there, keep it, and go on with what is there")
     add("--keep", action="store_true", help="keep the folder of a valid run too")
@@ -115,35 +123,44 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="make ztaskd break its promise (tests/chaos/lies.py): proves the judge",
     )
-    return parser
 
 
 def parse(arguments: Sequence[str]) -> Options:
     """Exits 2, with the reason, for what cannot be done."""
     parser = build_parser()
     given = parser.parse_args(arguments)
-    tasks, kills, rounds = (FULL if given.full else SHORT)[given.database]
-    options = Options(
+    options = _options(given)
+    if problem := _problem(options, given):
+        parser.error(problem)
+    return options
+
+
+def _options(given: argparse.Namespace) -> Options:
+    """What was given, and the defaults for the rest."""
+    tasks, kills, rounds = (
+        default if value is None else value
+        for default, value in zip(
+            (FULL if given.full else SHORT)[given.database],
+            (given.tasks, given.kills, given.rounds),
+            strict=True,
+        )
+    )
+    return Options(
         seed=random.SystemRandom().randrange(10**6) if given.seed is None else given.seed,
-        tasks=tasks if given.tasks is None else given.tasks,
-        kills=kills if given.kills is None else given.kills,
-        faults=0,
+        tasks=tasks,
+        kills=kills,
+        faults=max(kills // 2, LEAST_FAULTS * rounds) if given.faults is None else given.faults,
         database=given.database,
         clients=given.clients,
         threads=given.threads,
         slots=given.slots,
         only=given.only,
-        rounds=rounds if given.rounds is None else given.rounds,
+        rounds=rounds,
         patience=float(given.patience),
         lie=given.lie,
         folder=given.folder,
         keep=given.keep,
     )
-    faults = max(options.kills // 2, LEAST_FAULTS * options.rounds) if given.faults is None else given.faults
-    options = Options(**{**asdict(options), "faults": faults})
-    if problem := _problem(options, given):
-        parser.error(problem)
-    return options
 
 
 def _problem(options: Options, given: argparse.Namespace) -> str | None:
@@ -167,7 +184,7 @@ def _problem(options: Options, given: argparse.Namespace) -> str | None:
     return None
 
 
-def _from(least: int):  # type: ignore[no-untyped-def]
+def _from(least: int) -> Callable[[str], int]:
     def number(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, {least} or more")

