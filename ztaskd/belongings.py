@@ -27,7 +27,8 @@ from ztaskd.output import standard
 # The C function: the public one makes an enum of each handler, 20 us for all signals instead of 0.7.
 getsignal = monkey.get_original("_signal", "getsignal")
 
-SIGNALS = sorted(int(number) for number in signal.valid_signals() if number < signal.SIGRTMIN)
+REALTIME = getattr(signal, "SIGRTMIN", signal.NSIG)  # not everywhere
+SIGNALS = sorted(int(number) for number in signal.valid_signals() if number < REALTIME)
 TIMERS = {
     signal.ITIMER_REAL: signal.SIGALRM,
     signal.ITIMER_VIRTUAL: signal.SIGVTALRM,
