@@ -79,7 +79,8 @@ RECOVER = """UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
 REPLAY = f"""UPDATE django_ztask_task
     SET status = 'QUEUED', next_attempt = %s, failed = NULL, started = NULL, finished = NULL, node = NULL,
         replays = replays + 1,
-        retry_count = coalesce((meta ->> 'retry_count')::int, %s)
+        retry_count = coalesce(CASE jsonb_typeof(meta -> 'retry_count') WHEN 'number'
+            THEN least(greatest((meta ->> 'retry_count')::numeric, 0), 2147483647)::int END, %s)
     WHERE status = 'FAILED' AND codec <> 'legacy' AND NOT ({STARTED_ONCE})"""
 
 COUNT_STARTED_ONCE = f"SELECT count(*) FROM django_ztask_task WHERE status = 'FAILED' AND {STARTED_ONCE}"

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests import postgres
 from tests.acceptance.daemon import MANAGE, PATIENCE, ROOT
 from tests.acceptance.postgres_site import PostgresSite
 from tests.acceptance.site import Site
@@ -25,22 +24,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = Site(folder, empty)
     subprocess.run([*MANAGE[:2], "migrate", "-v0"], env=site.env(), cwd=ROOT, check=True, timeout=PATIENCE)
     return site.database
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if metafunc.definition.get_closest_marker("both_databases"):
-        metafunc.parametrize("vendor", ["sqlite", "postgresql"], indirect=True)
-
-
-@pytest.fixture
-def vendor(request: pytest.FixtureRequest) -> str:
-    name = str(getattr(request, "param", "sqlite"))
-    if name == "postgresql":
-        try:
-            postgres.server()
-        except postgres.NotFound as error:
-            pytest.skip(str(error))
-    return name
 
 
 @pytest.fixture

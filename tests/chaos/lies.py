@@ -128,6 +128,34 @@ def forget() -> None:
     Committer.finish = sometimes  # type: ignore[method-assign]
 
 
+def finish_twice() -> None:
+    """The daemon, and no lie at all: each outcome is written a second time, 0.3 s later. The fence stops it."""
+    from collections import deque
+
+    from django_ztask import journal
+
+    honest, again = journal.finish, deque[Any]()
+
+    def finish(connection: Any, boot: str, finishes: Any) -> Any:
+        now = time.monotonic()
+        while again and again[0][0] < now:
+            honest(connection, boot, [again.popleft()[1]])
+        again.extend((now + 0.3, each) for each in finishes)
+        return honest(connection, boot, finishes)
+
+    journal.finish = finish
+
+
+def forget_fence() -> None:
+    """The daemon: and nothing does, since an outcome is written whoever holds the row by then."""
+    from django_ztask.sql import sqlite
+
+    fence = "WHERE uuid = %s AND node = %s AND attempts = %s AND +status = 'RUNNING'"
+    assert fence in sqlite.FINISH
+    sqlite.FINISH = sqlite.FINISH.replace(fence, "WHERE uuid = %s AND %s <> '' AND %s > 0")
+    finish_twice()
+
+
 # Each lie: what the clients do, and what the daemon does.
 LIES = {
     "report-early": (report_early, None),
@@ -137,6 +165,8 @@ LIES = {
     "start-twice": (None, start_twice),
     "ignore-rollback": (ignore_rollback, None),
     "forget": (None, forget),
+    "finish-twice": (None, finish_twice),
+    "forget-fence": (None, forget_fence),
 }
 
 _client, _daemon = LIES[os.environ["CHAOS_LIE"]]

@@ -26,6 +26,8 @@ LIES = (
     "start-twice",
     "ignore-rollback",
     "forget",
+    "finish-twice",
+    "forget-fence",
 )
 
 # Other faults of one round, at least.

@@ -61,6 +61,18 @@ def test_a_task_that_is_started_twice_is_not_laid_to_the_kills(run):
     assert set(result["violations"]) == {"duplicated"}
 
 
+def test_an_outcome_that_is_written_twice_meets_the_fence(run):
+    result = run("--lie", "finish-twice", "--tasks", "1000", "--kills", "0", "--faults", "0")
+    assert result["violations"] == {}
+    assert result["duplicated"] == result["bound"] == 0
+
+
+def test_without_the_fence_a_late_outcome_charges_a_task_once_more(run):
+    result = run("--lie", "forget-fence", "--tasks", "1000", "--kills", "0", "--faults", "0")
+    assert "overcharged" in result["violations"]
+    assert set(result["violations"]) <= {"overcharged", "duplicated"}
+
+
 def test_a_rollback_that_commits_is_seen(run):
     result = run("--lie", "ignore-rollback", "--tasks", "1000", "--kills", "0", "--faults", "0")
     assert set(result["violations"]) == {"unexpected"}

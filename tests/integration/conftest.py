@@ -1,4 +1,6 @@
-"""Each test has a migrated SQLite file of its own, and hears the messages its calls would send."""
+"""Each test has a migrated database of its own, and hears the messages its calls would send. It is an SQLite
+file; with the mark `both_databases` each test runs on PostgreSQL as well.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,14 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.db import connections
 
 from django_ztask import transport
+from tests import postgres
 
 Messages = list[tuple[list[str], float | None]]
 
@@ -38,11 +42,39 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def database(template: Path, tmp_path: Path) -> Iterator[Path]:
+def database(vendor: str, template: Path, tmp_path: Path) -> Iterator[Path]:
+    """The journal is there, for every thread. (Its path, when it is SQLite's.)"""
     path = tmp_path / "site.sqlite3"
+    if vendor == "postgresql":
+        made = postgres.server().create(postgres.server().template("integration", _migrate))
+        with _postgresql_at(made):
+            yield path
+        made.drop()
+        return
     shutil.copy(template, path)
     with database_at(path):
         yield path
+
+
+@contextmanager
+def _postgresql_at(made: postgres.Database) -> Iterator[None]:
+    before = connections.settings["default"]
+    _use({**before, **made.settings, "OPTIONS": {}})
+    try:
+        yield
+    finally:
+        _use(before)
+
+
+def _use(settings: dict[str, Any]) -> None:
+    connections["default"].close()
+    del connections["default"]
+    connections.settings["default"] = settings
+
+
+def _migrate(made: postgres.Database) -> None:
+    with _postgresql_at(made):
+        call_command("migrate", verbosity=0)
 
 
 @pytest.fixture(autouse=True)

@@ -126,6 +126,13 @@ def race(*racers: Callable[[Any], Any]) -> list[Any]:
     return results
 
 
+def forget_connections() -> None:
+    """This thread's: it may live on, with another database for the next test."""
+    for alias in list(connections):
+        connections[alias].close()
+        del connections[alias]
+
+
 def environment(database: Path, **settings: Any) -> dict[str, str]:
     """For a process on this test's database."""
     return {

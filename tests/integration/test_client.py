@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import OperationalError, connection, connections, transaction
+from django.db import DatabaseError, connection, connections, transaction
 from django.test import override_settings
 
 from django_ztask import ids
 from django_ztask.errors import ArgumentError
 from django_ztask.models import Task
 from tests.integration.conftest import Messages
-from tests.integration.helpers import race, row
+from tests.integration.helpers import forget_connections, race, row
 from tests.project.shop.models import Order
 from tests.project.shop.tasks import add
 
@@ -77,7 +77,7 @@ def test_an_argument_that_cannot_be_carried_leaves_neither_row_nor_message(messa
 def test_what_the_database_refuses_reaches_the_caller_and_sends_nothing(messages: Messages) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE django_ztask_task RENAME TO elsewhere")
-    with pytest.raises(OperationalError):
+    with pytest.raises(DatabaseError):
         add.async_(1)
     assert messages == []
 
@@ -127,7 +127,7 @@ def dues(handles: list[Any]) -> list[float]:
 def test_a_coroutine_awaits_aasync(messages: Messages) -> None:
     async def main() -> list[Any]:
         handles = [await add.aasync(1, b=2), await add.aasync(3)]
-        await sync_to_async(connections.close_all)()
+        await sync_to_async(forget_connections)()
         return handles
 
     handles = asyncio.run(main())
@@ -138,7 +138,7 @@ def test_a_coroutine_awaits_aasync(messages: Messages) -> None:
 def test_many_coroutines_await_at_once(messages: Messages) -> None:
     async def main() -> None:
         await asyncio.gather(*[add.aasync(n) for n in range(50)])
-        await sync_to_async(connections.close_all)()
+        await sync_to_async(forget_connections)()
 
     asyncio.run(main())
     assert Task.objects.count() == len(messages) == 50
@@ -163,7 +163,11 @@ def test_the_journal_may_have_a_file_of_its_own(
 ) -> None:
     """Then a transaction on another database neither holds tasks back nor takes them back."""
     shutil.copy(template, tmp_path / "journal.sqlite3")
-    settings = {**connections.settings["default"], "NAME": str(tmp_path / "journal.sqlite3")}
+    settings = {
+        **connections.settings["default"],
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(tmp_path / "journal.sqlite3"),
+    }
     monkeypatch.setitem(connections.settings, "journal", settings)
     with override_settings(ZTASKD_DATABASE="journal"):
         with transaction.atomic():

@@ -8,56 +8,25 @@ import dataclasses
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connection
 from django.db.backends.signals import connection_created
 
 from django_ztask.lifecycle import Kind
 from django_ztask.models import Attempt, Task
 from django_ztask.rows import Finish
-from tests import postgres
 from tests.integration.helpers import BOOT, claim, ending, new_task, record
 from ztaskd import events
 from ztaskd.batch import Stop
 from ztaskd.group_commit import GroupCommit
 from ztaskd.storage import storage_for
 
+pytestmark = pytest.mark.both_databases
+
 LIMIT = 1_000_000  # bytes that SQLite takes in one text, in these tests
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def vendor(request: pytest.FixtureRequest, database: Path) -> Iterator[str]:
-    """The journal is there, for every thread."""
-    if request.param == "sqlite":
-        yield "sqlite"
-        return
-    try:
-        server = postgres.server()
-    except postgres.NotFound as error:
-        pytest.skip(str(error))
-    before = dict(connections.settings["default"])
-    made = server.create(server.template("poison", lambda made: migrate(made, before)))
-    use({**before, **made.settings, "OPTIONS": {}})
-    yield "postgresql"
-    use(before)
-    made.drop()
-
-
-def use(settings: dict[str, Any]) -> None:
-    connections["default"].close()
-    del connections["default"]
-    connections.settings["default"] = settings
-
-
-def migrate(made: postgres.Database, before: dict[str, Any]) -> None:
-    use({**before, **made.settings, "OPTIONS": {}})
-    call_command("migrate", verbosity=0)
-    use(before)
 
 
 @pytest.fixture
@@ -212,12 +181,17 @@ def test_what_a_constraint_refuses_is_written_in_plain_words(
         assert row.last_exception == reason
 
 
-def test_a_result_that_is_too_long_for_the_database_is_left_out(short_texts: None, database: Path) -> None:
-    ends = fifty(Kind.SUCCESS, result='"' + "x" * LIMIT + '"')
+def test_a_result_that_is_too_long_for_the_database_is_left_out(short_texts: None, vendor: str) -> None:
+    text = '"' + "x" * LIMIT + '"'
+    ends = fifty(Kind.SUCCESS, result=text)
     fenced, emitted, _ = commit(ends)
     row = check(ends, ends[25])
-    assert (fenced, row.result) == ([], "repr:its outcome could not be written: DataError")
-    assert emitted.count("row_refused") == 1
+    refused = vendor == "sqlite"  # (PostgreSQL takes a thousand times as much)
+    assert (fenced, row.result) == (
+        [],
+        "repr:its outcome could not be written: DataError" if refused else text,
+    )
+    assert emitted.count("row_refused") == refused
 
 
 def test_several_guilty_ones_are_each_found(vendor: str) -> None:
