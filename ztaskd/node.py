@@ -90,7 +90,6 @@ class Node:
 
     def _take_stock(self, replay: bool) -> None:
         self.committer.call(self.lease.register)
-        self.housekeeping.recover()
         self.housekeeping.fail_odd()
         if replay:
             count, left_out = self.committer.call(
@@ -100,6 +99,7 @@ class Node:
             if left_out:
                 text += f"; {left_out} at_most_once task(s) that had started stay FAILED"
             events.emit("note", text=text)
+        self.housekeeping.recover()  # last: what it finds starts at once
 
     def _say_ready(self, began: float) -> None:
         events.emit(

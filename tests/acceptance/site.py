@@ -24,6 +24,7 @@ class Site:
         self.folder = folder
         self.database = folder / "db.sqlite3"
         self.ledger_path = folder / "ledger"
+        self.gate = folder / "gate"  # `gated` tasks end when it is there
         self.settings = {"ZTASKD_URL": f"ipc://{folder}/run/node", **settings}
         self.program = MANAGE
         self.programs: list[Program] = []

@@ -5,7 +5,7 @@ import pytest
 from django_ztask.crashpoints import POINTS
 from tests.acceptance.daemon import MODULE, wait_for
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.both_databases]
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults, pytest.mark.both_databases]
 PROGRAM = MODULE  # the quickest to start
 
 KILLED = -9
@@ -93,9 +93,10 @@ with transaction.atomic():
 
 def test_the_daemon_dies_while_it_recovers_another(site):
     daemon = site.start("-c", "1")
-    task_id = site.call("show(mark.async_('recovered', 0.5).id)")
+    task_id = site.call(f"show(gated.async_('recovered', {str(site.gate)!r}).id)")
     site.wait_status(task_id, "RUNNING")
     daemon.kill9()
+    site.gate.touch()
     for _ in range(2):
         die_at(site, "recover-uncommitted", "-c", "1")
         assert site.task(task_id)["status"] == "RUNNING"
@@ -107,7 +108,7 @@ def test_the_daemon_dies_while_it_recovers_another(site):
 
 def test_the_daemon_dies_while_it_replays(site):
     daemon = site.start()
-    gate = site.folder / "gate"
+    gate = site.gate
     ids = site.call("show([fail_unless.async_(os.environ['GATE']).id for n in range(5)])", GATE=str(gate))
     for task_id in ids:
         site.wait_status(task_id, "FAILED")

@@ -169,7 +169,7 @@ def test_a_row_that_somebody_edited_is_failed_and_not_run(site):
 
 def test_a_task_edited_while_the_daemon_waits_for_it_is_not_run_either(site):
     site.start()
-    task_id = site.call("show(mark.after(0.5, 'original').id)")
+    task_id = site.call("show(mark.after(2, 'original').id)")
     site.sql("""UPDATE django_ztask_task SET args = '["forged"]' WHERE uuid = ?""", task_id)
     wait_for(lambda: site.task(task_id)["status"] == "FAILED", "FAILED")
     assert site.marks() == []

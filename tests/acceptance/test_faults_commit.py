@@ -9,7 +9,11 @@ from tests.acceptance.faults import Held, ServerLog, settled
 from tests.acceptance.proxy import Proxy
 
 # (`vendor` of conftest.py)
-pytestmark = [pytest.mark.acceptance, pytest.mark.parametrize("vendor", ["postgresql"], indirect=True)]
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.faults,
+    pytest.mark.parametrize("vendor", ["postgresql"], indirect=True),
+]
 
 WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 

@@ -8,7 +8,7 @@ import pytest
 from tests.acceptance.daemon import MODULE, free_port, wait_for
 from tests.acceptance.faults import settled, with_few_files
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.both_databases]
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults, pytest.mark.both_databases]
 
 FILES = 100
 
@@ -17,7 +17,7 @@ def test_while_there_are_no_more_files_to_open_nothing_is_lost_and_afterwards_al
     # (libzmq's ipc:// listener ends the process when it cannot accept a connection; its tcp:// one does not)
     site = new_site(ZTASKD_URL=f"tcp://127.0.0.1:{free_port()}")
     daemon = site.start(program=with_few_files(MODULE, FILES))
-    gate = site.folder / "gate"
+    gate = site.gate
     hoarder = site.call(f"add.async_(1).result(20); show(hoard.async_({str(gate)!r}).id)")
     fds = Path(f"/proc/{daemon.pid}/fd")
     wait_for(lambda: len(os.listdir(fds)) == FILES, "all files to be open")

@@ -18,7 +18,7 @@ from tests.acceptance.faults import (
     small_disk,
 )
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 PROGRAM = MODULE  # the quickest to start
 
 # Calls until one raises. Shows the ids of those that did not, and the error.

@@ -10,7 +10,7 @@ import pytest
 from tests.acceptance.daemon import MODULE, wait_for
 from tests.acceptance.faults import Held, settled
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 PROGRAM = MODULE  # the quickest to start
 
 

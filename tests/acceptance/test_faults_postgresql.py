@@ -12,7 +12,11 @@ from tests.acceptance.daemon import wait_for
 from tests.acceptance.faults import Held, ServerLog, degraded_lines, longest_gap, settled
 
 # (`vendor` of conftest.py)
-pytestmark = [pytest.mark.acceptance, pytest.mark.parametrize("vendor", ["postgresql"], indirect=True)]
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.faults,
+    pytest.mark.parametrize("vendor", ["postgresql"], indirect=True),
+]
 
 # A caller for as long as the file STOP is not there. A call that raised is not accepted.
 CALLER = """

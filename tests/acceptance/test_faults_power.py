@@ -13,7 +13,7 @@ import pytest
 
 from tests.acceptance.daemon import MODULE, wait_for
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 PROGRAM = MODULE  # the quickest to start
 
 # Each id is written down when its call has returned.

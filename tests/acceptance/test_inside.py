@@ -67,21 +67,23 @@ def test_a_program_that_a_task_left_behind_does_not_hold_the_daemons_locks(new_s
 
 def test_a_row_deleted_under_a_running_task_is_said_and_harms_nobody(site):
     daemon = site.start()
-    task_id = site.call("show(mark.async_('deleted', 0.5).id)")
+    task_id = site.call(f"show(gated.async_('deleted', {str(site.gate)!r}).id)")
     site.wait_status(task_id, "RUNNING")
     site.sql("DELETE FROM django_ztask_task WHERE uuid = ?", task_id)
+    site.gate.touch()
     site.wait_marks(1)
-    assert "its outcome is dropped" in daemon.says(f"{task_id} tests.project.shop.tasks.mark was taken")
+    assert "its outcome is dropped" in daemon.says(f"{task_id} tests.project.shop.trouble.gated was taken")
     assert site.call("show(add.async_(1, 1).result(20))") == 2
 
 
 def test_a_running_task_that_somebody_queued_again_is_adopted_and_not_started_twice(site):
     site.start()
-    task_id = site.call("show(mark.async_('adopted', 2).id)")
+    task_id = site.call(f"show(gated.async_('adopted', {str(site.gate)!r}).id)")
     site.wait_status(task_id, "RUNNING")
     site.sql("UPDATE django_ztask_task SET status = 'QUEUED', node = NULL WHERE uuid = ?", task_id)
     site.call(f"from django_ztask import transport; transport.send([{task_id!r}], None)")
     wait_for(lambda: site.task(task_id)["attempts"] == 2, "a new claim")
+    site.gate.touch()
     row = site.wait_status(task_id, "SUCCEEDED")
     assert (row["attempts"], row["failures"]) == (2, 0)
     assert site.marks() == ["adopted"]

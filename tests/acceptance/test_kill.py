@@ -55,9 +55,13 @@ def test_a_daemon_killed_twice_in_the_middle_of_a_thousand_tasks_loses_none(site
 
 def test_a_task_that_was_running_when_the_daemon_was_killed_runs_again_at_once(site):
     daemon = site.start("-c", "1")
-    running, waiting = site.call("show([mark.async_('running', 0.6).id, mark.async_('waiting').id])")
+    running, waiting = site.call(
+        "show([gated.async_('running', os.environ['GATE']).id, mark.async_('waiting').id])",
+        GATE=str(site.gate),
+    )
     site.wait_status(running, "RUNNING")
     daemon.kill9()
+    site.gate.touch()
     assert site.task(running)["status"] == "RUNNING"  # that is what the dead daemon has left
     daemon = site.start("-c", "1")
     assert "recovered" in daemon.says("recovered ")
@@ -74,11 +78,11 @@ def test_retries_and_later_tasks_outlive_a_kill(site):
         retried = fail_unless.using(retry_count=1, retry_after=1).async_(os.environ["GATE"])
         show([retried.id, mark.after(1, "later").id])
     """,
-        GATE=str(site.folder / "gate"),
+        GATE=str(site.gate),
     )
     wait_for(lambda: site.task(retried)["failures"] == 1, "its first failure")
     daemon.kill9()
-    (site.folder / "gate").touch()
+    (site.gate).touch()
     site.start()
     assert site.wait_status(retried, "SUCCEEDED")["attempts"] == 2
     assert site.wait_status(later, "SUCCEEDED")["attempts"] == 1

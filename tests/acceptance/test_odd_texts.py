@@ -6,7 +6,7 @@ import pytest
 
 from tests.acceptance.daemon import MODULE
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.both_databases]
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults, pytest.mark.both_databases]
 PROGRAM = MODULE  # the quickest to start
 
 TABLE = "django_ztask_task"

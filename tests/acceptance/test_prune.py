@@ -88,12 +88,13 @@ def test_too_little_room_on_the_disk_pauses_claims_and_room_resumes_them(new_sit
     site = new_site(ZTASKD_HEADROOM=2 * 2**20)
     site.database = shutil.copy(site.database, small_disk)
     daemon = site.start()
-    running = site.call("show(mark.async_('running', 1.5).id)")
+    running = site.call(f"show(gated.async_('running', {str(site.gate)!r}).id)")
     site.wait_status(running, "RUNNING")
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(6 * 2**20))
     daemon.says("paused: ")
     waiting = site.call("show(mark.async_('waiting').id)")
+    site.gate.touch()
     assert site.wait_status(running, "SUCCEEDED")["attempts"] == 1, "what runs is finished and written"
     assert site.task(waiting)["status"] == "QUEUED"
     assert daemon.log.count("paused: ") == 1

@@ -148,7 +148,7 @@ def test_stopped_and_started_under_load_each_task_runs_exactly_once(site):
 
 def test_the_row_of_a_task_that_failed_while_the_node_drains_keeps_its_retries(site):
     daemon = site.start()
-    task_id = running(site, "long.async_(0.5, first=True, fails=True)")
+    task_id = running(site, "long.async_(1.5, first=True, fails=True)")
     assert daemon.stop() == 0
     row = site.task(task_id)
     assert (row["status"], row["failures"], row["retry_count"]) == ("QUEUED", 1, 1)

@@ -13,7 +13,7 @@ from tests.acceptance.daemon import MODULE, PATIENCE, wait_for
 from tests.acceptance.wire import Watch, connect, multipart, on_port, peer, prompt, send, url
 from tests.fuzz.target import GREETING, READY, resident
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 PROGRAM = MODULE  # the quickest to start
 
 

@@ -16,7 +16,7 @@ from tests.acceptance.daemon import MODULE, PATIENCE
 from tests.acceptance.wire import stranger, url
 from tests.fuzz.target import resident
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 PROGRAM = MODULE
 
 
