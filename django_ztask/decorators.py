@@ -43,6 +43,7 @@ class Options:
     def __post_init__(self) -> None:
         if not isinstance(self.queue, str) or not 1 <= len(self.queue) <= 100:
             raise ValueError(f"queue must be a string of 1 to 100 characters, not {self.queue!r}")
+        storable("queue", self.queue)
         whole_number("priority", self.priority, -32768, 32767)
         if self.retry_count is not None:
             whole_number("retry_count", self.retry_count, 0, 2**31 - 1)
@@ -68,6 +69,12 @@ class Options:
         if self.at_most_once:
             return 0
         return default if self.retry_count is None else self.retry_count
+
+
+def storable(name: str, value: str) -> None:
+    """Raises ValueError for a text that not every database takes."""
+    if not value.isprintable():  # (a NUL, a lone surrogate, a line break)
+        raise ValueError(f"{name} must consist of printable characters, not {value!r}")
 
 
 def whole_number(name: str, value: object, least: int, most: int) -> None:
@@ -179,6 +186,7 @@ def check_name(name: object) -> str:
         raise TypeError(f"name must be a string, not {name!r}")
     if len(name) > 255:
         raise ValueError(f"the task name {name[:40]}... is longer than 255 characters")
+    storable("the task name", name)
     return name
 
 

@@ -189,3 +189,12 @@ def test_at_most_once_does_not_go_with_retries(options: dict[str, Any], error: t
         task(**options)
     with pytest.raises(error, match="at_most_once"):
         task()(plain).using(**options)
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b", "a\nb"])
+def test_a_queue_or_a_name_that_a_database_would_refuse_is_refused_at_once(text: str) -> None:
+    for options in ({"queue": text}, {"name": text}):
+        with pytest.raises(ValueError, match="printable"):
+            task(**options)  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="printable"):
+        task()(plain).using(queue=text)

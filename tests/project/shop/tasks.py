@@ -171,3 +171,11 @@ def fail_once(number):
     if current_task().attempt == 1:
         raise ValueError(f"{number}: not yet")
     return number
+
+
+@task()
+def count_orders(seconds):
+    """Keeps its connection for a while."""
+    count = Order.objects.count()
+    time.sleep(seconds)
+    return count
