@@ -59,6 +59,8 @@ def lease_seconds(value: object) -> float:
 
 def keep_seconds(value: object) -> float | None:
     """None: for ever."""
+    if value is not None and seconds(value) > 100 * 365 * 86400:
+        raise ValueError("must be less than 100 years; None keeps them for ever")
     return None if value is None else seconds(value)
 
 

@@ -18,7 +18,7 @@ from django_ztask.rows import Claimed, Finish, NewTask
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
 
-INTERRUPTED = "its node died while it ran, and it is at_most_once: it is not started again"
+INTERRUPTED = "nobody knows how far it got: its node died, or its end was undone. It is at_most_once"
 
 # Rows of map() in one transaction: a few milliseconds of SQLite's lock.
 CHUNK = 500
@@ -141,13 +141,15 @@ def mark(connection: Connection, boot: str, task_id: str, attempt: int, now: flo
         return bool(cursor.rowcount)
 
 
-def fail_interrupted(connection: Connection, boot: str, now: float) -> list[tuple[str, str]]:
-    """RUNNING -> FAILED for the at_most_once tasks that `boot`, which is gone, had started: nobody knows how
+def fail_interrupted(
+    connection: Connection, boot: str, now: float, held: Collection[str] = ()
+) -> list[tuple[str, str]]:
+    """RUNNING -> FAILED for the at_most_once tasks that `boot` had started and nobody holds: nobody knows how
     far they got. Returns (id, task function) of each."""
     ended = rows.stamp(connection, now)
     statements = sql.of(connection)
     with connection.cursor() as cursor:
-        cursor.execute(statements.FAIL_INTERRUPTED, [ended, ended, INTERRUPTED, boot])
+        cursor.execute(statements.FAIL_INTERRUPTED, [ended, ended, INTERRUPTED, boot, statements.texts(held)])
         failed = cursor.fetchall()
         attempts = [
             (task_id, attempt, Kind.INTERRUPTED.value, boot, started, ended, INTERRUPTED, "")
@@ -160,7 +162,8 @@ def fail_interrupted(connection: Connection, boot: str, now: float) -> list[tupl
 
 def recover(connection: Connection, boot: str, held: Collection[str] = ()) -> list[str]:
     """RUNNING -> QUEUED, at no cost, for what `boot` claimed and nobody holds: all of a dead node's rows,
-    or, with `held`, the living node's own rows that got lost on the way."""
+    or, with `held`, the living node's own rows that got lost on the way. Never for at_most_once tasks that
+    were started: they are for `fail_interrupted`."""
     statements = sql.of(connection)
     with connection.cursor() as cursor:
         cursor.execute(statements.RECOVER, [boot, statements.texts(held)])

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
 
 ODD = "somebody has edited its row: its {} is none"
+FAIL_ROW = """UPDATE django_ztask_task
+    SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s WHERE rowid = %s"""
+
 UNKNOWN = "no node knows this task function: it was renamed or removed, or its module is not deployed"
 
 
@@ -87,3 +90,29 @@ def fail_unknown(
     with connection.cursor() as cursor:
         cursor.execute(statements.FAIL_UNKNOWN, [ended, ended, reason, before, statements.texts(unknown)])
         return [(row[0], row[1]) for row in cursor.fetchall()]
+
+
+def fail_undecodable(connection: Connection, now: float) -> int:
+    """QUEUED -> FAILED for rows of SQLite whose very id is no UTF-8: no look that meets one can be read.
+    Walks over all queued rows. Returns how many there were."""
+    if connection.vendor != "sqlite":
+        return 0
+    raw: Any = connection.connection
+    factory, raw.text_factory = raw.text_factory, bytes
+    try:
+        queued = raw.execute("SELECT rowid, uuid FROM django_ztask_task WHERE status = 'QUEUED'")
+        odd = [number for number, uuid in queued if not _is_utf8(uuid)]
+    finally:
+        raw.text_factory = factory
+    ended = rows.stamp(connection, now)
+    with connection.cursor() as cursor:
+        values = [(ended, ended, "its row cannot be read: its id is no UTF-8", number) for number in odd]
+        cursor.executemany(FAIL_ROW, values)
+    return len(odd)
+
+
+def _is_utf8(text: object) -> bool:
+    try:
+        return not isinstance(text, bytes) or bool(text.decode() or True)
+    except UnicodeDecodeError:
+        return False

@@ -77,7 +77,8 @@ def conclude(task: Claimed, outcome: Outcome, started: float | None) -> Finish:
         replayed=_number(task.replays) > 0,
         at_most_once=task.at_most_once,
     )
-    return Finish(task, task.attempt, verdict, outcome, started, now)
+    called = outcome.kind not in (Kind.UNKNOWN, Kind.NOT_STARTED, Kind.REFUSED)
+    return Finish(task, task.attempt, verdict, outcome, started if called else None, now)
 
 
 def hand_back(task: Claimed) -> Finish:
@@ -101,7 +102,7 @@ def _policy(task: Claimed) -> RetryPolicy:
 
 def _chosen(task: Claimed, name: str, default: float) -> float:
     value = task.policy.get(name, default)
-    return value if abs(value) <= MOST else default
+    return float(value) if abs(value) <= MOST else default
 
 
 def _number(value: Any) -> int:

@@ -64,10 +64,12 @@ class Batch:
     look: Look | None = None
     calls: list[Call] = field(default_factory=list)
     stop: bool = False
+    characters: int = 0  # of results
 
     def add(self, request: Request) -> None:
         if isinstance(request, Finish):
             self.finishes.append(request)
+            self.characters += len(request.outcome.result or "")
         elif isinstance(request, Names):
             self.names.extend(request.ids)
         elif isinstance(request, Look):

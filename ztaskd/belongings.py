@@ -101,14 +101,19 @@ def _tell_descriptors(value: list[int], noted: object) -> str:
 
 
 def _umask() -> Belonging:
-    """One system call sets it and tells what it was: reading it puts it back."""
-    noted = os.umask(0o022)
-    os.umask(noted)
+    """(It cannot be read without being set.)"""
+
+    def read() -> int:
+        value = os.umask(0o022)
+        os.umask(value)
+        return value
+
     return Belonging(
         "umask",
-        lambda: os.umask(noted),
-        lambda _: None,
+        read,
+        os.umask,
         lambda value, _: f"changed the umask to {value:03o}",
+        lent=True,
     )
 
 
@@ -174,13 +179,14 @@ def _tell_handlers(value: list[Any], noted: list[Any]) -> str:
 
 
 def _names(numbers: Any) -> str:
-    return ", ".join(signal.Signals(number).name for number in sorted(numbers))
+    names = {number.value: number.name for number in signal.Signals}  # (not of the realtime signals)
+    return ", ".join(names.get(number, f"signal {number}") for number in sorted(numbers))
 
 
 def _stream(name: str) -> Belonging:
     return Belonging(
         name,
-        lambda: getattr(sys, name),
+        lambda: getattr(sys, name, None),
         lambda noted: setattr(sys, name, noted),
         lambda value, _: f"replaced sys.{name} by {type(value).__name__}",
         lent=True,

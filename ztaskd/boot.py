@@ -92,7 +92,7 @@ def _serve(options: argparse.Namespace, began: float) -> int:
             node = Node(
                 Lease(boot, conf.node, conf.url[0], conf.lease),
                 locks=folder,
-                disk=folder if journal.vendor == "sqlite" else None,  # (it lies beside the file)
+                disk=folder.parent if journal.vendor == "sqlite" else None,  # (where the file lies)
                 concurrency=options.concurrency or conf.concurrency,
                 grace=conf.grace if options.grace is None else options.grace,
             )

@@ -97,7 +97,13 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Exits 2 for wrong usage, 0 after --help and --version."""
-    return build_parser(os.environ.pop("ZTASKD_PROGRAM", "ztaskd")).parse_args(arguments)
+    parser = build_parser(os.environ.pop("ZTASKD_PROGRAM", "ztaskd"))
+    options = parser.parse_args(arguments)
+    if options.command:
+        for name in ("check", "noreload", "replayfailed", "logfile", "concurrency", "grace", "pidfile"):
+            if getattr(options, name) != parser.get_default(name):
+                parser.error(f"--{name} is for the daemon, not for `{options.command}`")
+    return options
 
 
 class _Version(argparse.Action):
@@ -124,7 +130,7 @@ def _positive(text: str) -> int:
 
 def age(text: str) -> float:
     """Seconds, from `90`, `90s`, `30m`, `12h`, `1d` or `2w`."""
-    unit = UNITS.get(text[-1:].lower())
+    unit = UNITS.get(text[-1:])  # (lower case only: 1M is a month to some)
     try:
         seconds = float(text[:-1]) * unit if unit else float(text)
     except ValueError:

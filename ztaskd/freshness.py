@@ -46,7 +46,9 @@ class Freshness:
 
     def _forget(self, now: float) -> None:
         while self._by_age and now - self._by_age[0][0] > FRESH:
-            self._seen.discard(heapq.heappop(self._by_age)[1])
+            sent_at, nonce = heapq.heappop(self._by_age)
+            self._floor = max(self._floor, sent_at)  # the clock may be set back
+            self._seen.discard(nonce)
 
     def _remember(self, message: Control) -> None:
         self._seen.add(message.nonce)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from gevent import monkey
@@ -26,6 +26,9 @@ sleep = monkey.get_original("time", "sleep")
 
 # Rows of one transaction: SQLite's lock is held for about 2 ms.
 BATCH = 200
+
+# Characters of results in one transaction, roughly: a statement of PostgreSQL's has room for 1 GB.
+CHARACTERS = 16 * 2**20
 
 # Once in this many seconds one commit is fully synced: what a power cut can repeat.
 SYNC = 1.0
@@ -69,7 +72,7 @@ class GroupCommit:
                 self.asked = None
                 batch = self._gather()
                 self.asked = time.monotonic()
-                if batch is None:
+                if batch is None:  # (the wait ended because something is dirty)
                     self._sync()
                     continue
                 if batch.stop:
@@ -90,7 +93,7 @@ class GroupCommit:
         try:
             wait = max(0.0, self._synced + SYNC - time.monotonic()) if self._dirty else None
             batch.add(self._inbox.get(timeout=wait))
-            while batch.size < BATCH and not batch.stop:
+            while batch.size < BATCH and batch.characters < CHARACTERS and not batch.stop:
                 batch.add(self._inbox.get_nowait())
         except Empty:
             pass
@@ -125,7 +128,9 @@ class GroupCommit:
                     self._post(functools.partial(self._answered, answer))
             self._recovered()
             break
-        for call in batch.calls:
+        for number, call in enumerate(batch.calls):
+            if number:
+                sleep(self.storage.door_open())
             self._do(call)
 
     def _commit(self, batch: Batch) -> None:
@@ -144,16 +149,16 @@ class GroupCommit:
                 ids.remove(odd)
                 self._refusals.fail_unreadable(odd, ValueError("its id holds a NUL"))
         if batch.finishes or ids or batch.names or batch.found:
-            _reach("finish-gathered", batch.finishes)
+            crashpoints.reach("finish-gathered", batch.finishes)
             full = time.monotonic() - self._synced >= SYNC
             with self.storage.transaction(full) as connection:
                 answer.fenced = self._finish(connection, batch.finishes)
-                _reach("finish-uncommitted", batch.finishes)
+                crashpoints.reach("finish-uncommitted", batch.finishes)
                 wanted = list(dict.fromkeys([*batch.names, *batch.found, *ids]))
                 claimed = journal.claim(connection, self.boot, wanted, now, self._unknown)
-                _reach("claim-uncommitted", claimed)
-            _reach("finish-committed", batch.finishes)
-            _reach("claim-committed", claimed)
+                crashpoints.reach("claim-uncommitted", claimed)
+            crashpoints.reach("finish-committed", batch.finishes)
+            crashpoints.reach("claim-committed", claimed)
             self._wrote(full, bool(claimed) or len(answer.fenced) < len(batch.finishes))
             for finish in batch.finishes:
                 self.held.pop(finish.task.id, None)
@@ -165,10 +170,9 @@ class GroupCommit:
 
     def _wrote(self, full: bool, anything: bool) -> None:
         """(A commit without a change syncs nothing.)"""
-        if full and anything:
-            self._synced, self._dirty = time.monotonic(), False
-        elif anything:
-            self._dirty = True
+        if anything:
+            self._dirty = not full
+            self._synced = time.monotonic() if full else self._synced
 
     def _finish(self, connection: Any, finishes: list[Finish]) -> list[Finish]:
         """Each under the fence that `held` knows; what is not held any more is fenced out already."""
@@ -179,22 +183,26 @@ class GroupCommit:
 
     def _sync(self) -> None:
         """One small commit, fully synced: with it, everything before it is on disk."""
-        if not self._dirty:
-            return
         try:
             with self.storage.transaction(True) as connection:
-                self._dirty = not self.touch(connection)  # (without our row: when it is registered again)
+                touched = self.touch(connection)
+            self._dirty = not touched  # (without our row: when it is registered again)
         except TROUBLE as error:
             self._degraded(error)
+            self.storage.close()
         self._synced = time.monotonic()
 
     def _do(self, call: Call) -> None:
         """A database that does not work is given a few more tries; then the caller gets its error."""
         for pause in (*CALL_PAUSES, None):
+            self.asked = time.monotonic()
             try:
                 with self.storage.transaction(True) as connection:
                     value = call.verb(connection)
             except TROUBLE as error:
+                if is_refusal(error):
+                    self._post(functools.partial(call.answer.set_exception, error))
+                    return
                 self._degraded(error)
                 self.storage.close()
                 if pause is None or self.abandon:
@@ -220,6 +228,8 @@ class GroupCommit:
 
     def reconcile(self, connection: Any) -> list[str]:
         """Gives back the rows that the journal shows as ours and nobody here holds."""
+        for task_id, function in journal.fail_interrupted(connection, self.boot, time.time(), self.held):
+            self._emit("task_failed_interrupted", id=task_id, function=function)
         return journal.recover(connection, self.boot, self.held)
 
     def _recovered(self) -> None:
@@ -237,9 +247,3 @@ class GroupCommit:
 
     def _emit(self, event: str, **fields: Any) -> None:
         self._post(functools.partial(events.emit, event, **fields))
-
-
-def _reach(name: str, rows: Sequence[Any]) -> None:
-    """The crash point, when it is about any row."""
-    if rows:
-        crashpoints.reach(name)

@@ -19,7 +19,7 @@ from django_ztask.lifecycle import UNKNOWN_GRACE
 from ztaskd import events
 from ztaskd.committer import Committer
 from ztaskd.dispatch import Dispatcher
-from ztaskd.recover import recover_dead
+from ztaskd.recover import boot_lock, recover_dead
 from ztaskd.services import Services, every
 from ztaskd.storage import LOCK_PATIENCE, TROUBLE
 
@@ -43,21 +43,23 @@ DISK_ROUND, DISK_RELIEF = 1.0, 1.25
 class Housekeeping:
     """Service greenlets that work for one node. Started by `start`."""
 
-    def __init__(self, committer: Committer, dispatcher: Dispatcher, boot: str, locks: Path) -> None:
+    def __init__(
+        self, committer: Committer, dispatcher: Dispatcher, boot: str, locks: Path, disk: Path | None
+    ) -> None:
         self.committer = committer
         self.dispatcher = dispatcher
         self.boot = boot
         self.locks = locks
-        self.disk: Path | None = None  # a folder on the journal's disk, when that is this machine's
+        self.disk = disk  # a folder on the journal's disk, when that is this machine's
+        self._silent = False
 
-    def start(self, services: Services, disk: Path | None) -> None:
-        self.disk = disk
+    def start(self, services: Services) -> None:
         services.start("housekeeping", every(ROUND, self._round))
         services.start("silence", every(1.0, self._tell_silence))
         services.start("unknown", every(FORGET_UNKNOWN, self.dispatcher.forget_unknown))
         if conf.keep is not None:
             services.start("prune", every(min(PRUNE_ROUND, max(conf.keep / 10, 0.1)), self._prune))
-        if disk is not None and conf.headroom:
+        if self.disk is not None and conf.headroom:
             services.start("disk", every(DISK_ROUND, self.look_at_disk))
 
     def recover(self) -> None:
@@ -65,6 +67,8 @@ class Housekeeping:
         recovered = self.committer.call(
             functools.partial(recover_dead, folder=self.locks, own_boot=self.boot)
         )
+        for boot in recovered.boots:  # (now that it is committed)
+            boot_lock(self.locks, boot).unlink(missing_ok=True)
         for task_id, function in recovered.failed:
             events.emit("task_failed_interrupted", id=task_id, function=function)
         if recovered.queued:
@@ -80,7 +84,7 @@ class Housekeeping:
     def look_at_disk(self) -> None:
         """With too little room the ends of tasks could not be written, and they would run again: so no more
         are started until there is some."""
-        if self.disk is None:
+        if self.disk is None or not conf.headroom:
             return
         try:
             free = shutil.disk_usage(self.disk).free
@@ -107,6 +111,9 @@ class Housekeeping:
         seconds = self.committer.silence()
         if seconds > SILENCE:
             events.emit("journal_unavailable", error=f"it has not answered for {seconds:.0f} s")
+        elif self._silent:
+            events.emit("journal_back")
+        self._silent = seconds > SILENCE
 
     def _reconcile(self) -> None:
         lost = self.committer.reconcile()
@@ -129,12 +136,14 @@ class Housekeeping:
     def _prune(self) -> None:
         """Deletes what succeeded longer than ZTASKD_KEEP ago, a few rows at a time."""
         pruned, batch = 0, PRUNE_BATCH
-        with suppress(*TROUBLE):
+        try:
             while batch == PRUNE_BATCH:
                 began = time.monotonic()
                 batch = self.committer.call(self._old_rows())
                 pruned += batch
                 gevent.sleep((time.monotonic() - began) * PRUNE_REST)
+        except TROUBLE as error:
+            events.emit("rows_kept", error=error)
         if pruned:
             events.emit("rows_pruned", count=pruned)
 

@@ -58,7 +58,9 @@ def _ended(finish: Finish, seconds: float) -> None:
     task, outcome, verdict = finish.task, finish.outcome, finish.verdict
     if outcome.kind is Kind.SUCCESS:
         logger.info("%s succeeded in %.3f s (attempt %d)", _name(task), seconds, task.attempt)
-    elif verdict.event is Event.FAIL and task.at_most_once and outcome.kind is not Kind.REFUSED:
+    elif (
+        verdict.event is Event.FAIL and task.at_most_once and outcome.kind in (Kind.FAILURE, Kind.INTERRUPTED)
+    ):
         detail = f"\n{outcome.traceback.rstrip()}" if outcome.traceback else ""
         logger.error(
             "%s %s after %.3f s: %s; it is at_most_once, and stays FAILED%s",
@@ -178,12 +180,15 @@ _LINES: dict[str, Callable[..., None]] = {
     "task_fenced": _fenced,
     "function_unknown": _unknown,
     "surroundings_changed": _surroundings_changed,
+    "surroundings_unclear": lambda task, error: logger.warning(
+        "%s or one beside it left something behind that cannot be put back: %r", _name(task), error
+    ),
     "connection_discarded": _line(
         logging.WARNING, "a slot's connection to the database {alias!r} was discarded: {error}"
     ),
     "task_failed_interrupted": _line(
         logging.ERROR,
-        "task {id} {function} FAILED: it is at_most_once, and its node died while it ran: nobody knows how far it got",
+        "task {id} {function} FAILED: it is at_most_once, and nobody knows how far it got: its node died, or its end was undone",
     ),
     "taken_for_dead": _line(
         logging.WARNING,
@@ -212,6 +217,7 @@ _LINES: dict[str, Callable[..., None]] = {
     "journal_back": _back,
     "disk_low": _disk_low,
     "disk_fine": _disk_fine,
+    "rows_kept": Quiet(logger, logging.WARNING, "old rows could not be deleted: {error}", 600.0),
     "rows_pruned": _line(
         logging.INFO, "{count} task(s) that succeeded longer than ZTASKD_KEEP ago were deleted"
     ),

@@ -48,13 +48,12 @@ class Node:
         self, lease: Lease, *, locks: Path, disk: Path | None, concurrency: int, grace: float
     ) -> None:
         self.lease = lease
-        self._disk = disk
         self.grace = grace
         self.committer = Committer(storage_for(conf.database), lease.boot, self._answered, lease.touch)
         self.dispatcher = Dispatcher(
             self.committer, concurrency, lambda dead: self._lost("slot", dead.exception)
         )
-        self.housekeeping = Housekeeping(self.committer, self.dispatcher, lease.boot, locks)
+        self.housekeeping = Housekeeping(self.committer, self.dispatcher, lease.boot, locks, disk)
         self.intake = Intake(lease.url, Reader(self.dispatcher.named, lease.name))
         self.services = Services(self._lost)
         self.signals = 0
@@ -76,11 +75,12 @@ class Node:
         self._watch_signals()
         self.committer.start()
         self.services.start("committer", self.committer.serve, mend=False)
+        self.housekeeping.look_at_disk()
         self._take_stock(replay)
         self.services.start("intake", self.intake.serve)
         self.services.start("clock", self.dispatcher.watch_clock)
         self.services.start("lease", every(self.lease.seconds / 3, self._renew))
-        self.housekeeping.start(self.services, self._disk)
+        self.housekeeping.start(self.services)
         self._say_ready(began)
         self._stop.wait()
         self._drain()

@@ -23,6 +23,7 @@ class Recovered:
 
     queued: list[str] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    boots: list[str] = field(default_factory=list)  # the dead: their lock files may go
 
 
 def recover_dead(connection: Any, folder: Path, own_boot: str) -> Recovered:
@@ -36,7 +37,7 @@ def recover_dead(connection: Any, folder: Path, own_boot: str) -> Recovered:
         recovered.queued += journal.recover(connection, boot)
         crashpoints.reach("recover-uncommitted")
         lease.remove(connection, boot)
-        boot_lock(folder, boot).unlink(missing_ok=True)
+        recovered.boots.append(boot)
     return recovered
 
 

@@ -55,6 +55,8 @@ class Refusals:
         for name in batch.names + batch.found:
             self.fail_unreadable(name, error)
         if batch.look is not None:
+            with self._storage.transaction(True) as connection:
+                upkeep.fail_undecodable(connection, time.time())
             ids = journal.due(self._storage.connection(), time.time(), batch.look.want, batch.look.unknown)
             for name in ids:
                 self._persist(Batch(found=[name]))

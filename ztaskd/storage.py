@@ -22,8 +22,8 @@ from gevent import monkey
 
 sleep = monkey.get_original("time", "sleep")
 
-# Whatever a database may raise.
-TROUBLE = (DatabaseError, InterfaceError)
+# Whatever a database may raise, and what a lack of files or memory makes of it.
+TROUBLE = (DatabaseError, InterfaceError, OSError, MemoryError)
 
 # Seconds between two attempts to get SQLite's lock. SQLite's own wait backs off to 100 ms, and starved
 # the committer for seconds beside a caller that writes all the time.
@@ -172,7 +172,7 @@ def is_refusal(error: Exception) -> bool:
     """
     if isinstance(error, TROUBLE):
         return isinstance(error, DataError | IntegrityError) or "Could not decode" in str(error)
-    return not isinstance(error, MemoryError | OSError)
+    return True
 
 
 def is_locked(error: OperationalError) -> bool:

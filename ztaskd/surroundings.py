@@ -43,20 +43,29 @@ class Surroundings:
         self._lent: dict[str, Change] = {}
 
     def begin(self, task: Claimed) -> None:
+        try:
+            self._begin(task)
+        except Exception as error:  # an object that a task has left, whose own methods raise
+            events.emit("surroundings_unclear", task=task, error=error)
+        self._running.add(task.id)
+
+    def end(self, task: Claimed) -> None:
+        self._running.discard(task.id)
+        self._ended = task
+        try:
+            values = self._look()
+            if self._lent or values != self._noted:
+                self._put_back(task, values)
+        except Exception as error:
+            events.emit("surroundings_unclear", task=task, error=error)
+
+    def _begin(self, task: Claimed) -> None:
         if not self._belongings:
             self._belongings = of_this_process()
             self._noted = self._look()
         # (gevent closes a pipe or a terminal later than os.close() returns, most often after the task's end.)
         elif self._lent or standard.changed():
             self._put_back(self._ended or task, self._look())
-        self._running.add(task.id)
-
-    def end(self, task: Claimed) -> None:
-        self._running.discard(task.id)
-        self._ended = task
-        values = self._look()
-        if self._lent or values != self._noted:
-            self._put_back(task, values)
 
     def _look(self) -> list[Any]:
         return [belonging.read() for belonging in self._belongings]

@@ -63,17 +63,21 @@ ATTEMPT = """INSERT INTO django_ztask_attempt
     SELECT * FROM unnest(%s::text[], %s::int[], %s::text[], %s::text[], %s::timestamptz[],
         %s::timestamptz[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING"""
 
-# at_most_once tasks whose task function was called.
 ONCE = "coalesce(meta ->> 'at_most_once', '') = 'true'"
-STARTED_ONCE = f"failures + interruptions > 0 AND {ONCE}"
+
+# at_most_once tasks that have been started: marked, or by an earlier attempt.
+STARTED_ONCE = f"(failures > 0 OR interruptions > 0 OR started IS NOT NULL) AND {ONCE}"
 
 FAIL_INTERRUPTED = f"""UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s, interruptions = interruptions + 1
     WHERE status = 'RUNNING' AND node = %s AND started IS NOT NULL AND {ONCE}
+      AND uuid <> ALL(%s::text[])
     RETURNING uuid, function_name, attempts, started"""
 
-RECOVER = """UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
+# (One that was marked since FAIL_INTERRUPTED looked stays where it is: the next round FAILs it.)
+RECOVER = f"""UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
     WHERE status = 'RUNNING' AND node = %s AND uuid <> ALL(%s::text[])
+      AND NOT (started IS NOT NULL AND {ONCE})
     RETURNING uuid"""
 
 REPLAY = f"""UPDATE django_ztask_task

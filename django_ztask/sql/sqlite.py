@@ -45,17 +45,21 @@ ATTEMPT = """INSERT INTO django_ztask_attempt
     (task_id, attempt, kind, node, started, finished, exception, traceback)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
 
-# at_most_once tasks whose task function was called.
 ONCE = "(CASE WHEN json_valid(meta) THEN json_extract(meta, '$.at_most_once') END) IS 1"
-STARTED_ONCE = f"failures + interruptions > 0 AND {ONCE}"
+
+# at_most_once tasks that have been started: marked, or by an earlier attempt.
+STARTED_ONCE = f"(failures > 0 OR interruptions > 0 OR started IS NOT NULL) AND {ONCE}"
 
 FAIL_INTERRUPTED = f"""UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s, interruptions = interruptions + 1
     WHERE status = 'RUNNING' AND node = %s AND started IS NOT NULL AND {ONCE}
+      AND uuid NOT IN (SELECT value FROM json_each(%s))
     RETURNING uuid, function_name, attempts, started"""
 
-RECOVER = """UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
+# (One that was marked since FAIL_INTERRUPTED looked stays where it is: the next round FAILs it.)
+RECOVER = f"""UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
     WHERE status = 'RUNNING' AND node = %s AND uuid NOT IN (SELECT value FROM json_each(%s))
+      AND NOT (started IS NOT NULL AND {ONCE})
     RETURNING uuid"""
 
 REPLAY = f"""UPDATE django_ztask_task

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.daemon import MANAGE, PATIENCE, ROOT
+from tests.acceptance.daemon import MANAGE, MODULE, PATIENCE, ROOT
 from tests.acceptance.postgres_site import PostgresSite
 from tests.acceptance.site import Site
 
@@ -30,14 +30,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def new_site(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, template: Path, vendor: str
 ) -> Iterator[Callable[..., Site]]:
-    """Makes sites; keyword arguments are settings. Daemons start through manage.py, or as the test's module
-    says with PROGRAM."""
+    """Makes sites; keyword arguments are settings. Daemons start the quickest way, or as the test's
+    module says with PROGRAM."""
     sites: list[Site] = []
 
     def make(**settings: Any) -> Site:
         kind = PostgresSite if vendor == "postgresql" else Site
         sites.append(kind(tmp_path_factory.mktemp("s"), template, **settings))
-        sites[-1].program = getattr(request.module, "PROGRAM", MANAGE)
+        sites[-1].program = getattr(request.module, "PROGRAM", MODULE)
         return sites[-1]
 
     yield make

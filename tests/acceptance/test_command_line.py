@@ -10,6 +10,7 @@ import pytest
 from tests.acceptance.daemon import MANAGE, MODULE, PROJECT, ROOT, free_port
 
 pytestmark = pytest.mark.acceptance
+PROGRAM = MANAGE  # as most projects start it
 
 SCRIPT = shutil.which("ztaskd", path=os.path.dirname(sys.executable))
 

@@ -3,10 +3,9 @@
 import pytest
 
 from django_ztask.crashpoints import POINTS
-from tests.acceptance.daemon import MODULE, wait_for
+from tests.acceptance.daemon import wait_for
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.faults, pytest.mark.both_databases]
-PROGRAM = MODULE  # the quickest to start
 
 KILLED = -9
 

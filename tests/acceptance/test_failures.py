@@ -5,10 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from tests.acceptance.daemon import MODULE, wait_for
+from tests.acceptance.daemon import wait_for
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.both_databases]
-PROGRAM = MODULE  # the quickest to start
 
 KINDS = [
     "exit",

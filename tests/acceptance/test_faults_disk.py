@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.acceptance.daemon import MODULE, PATIENCE, PRELUDE, wait_for
+from tests.acceptance.daemon import PATIENCE, PRELUDE, wait_for
 from tests.acceptance.faults import (
     Held,
     degraded_lines,
@@ -19,7 +19,6 @@ from tests.acceptance.faults import (
 )
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
-PROGRAM = MODULE  # the quickest to start
 
 # Calls until one raises. Shows the ids of those that did not, and the error.
 UNTIL_REFUSED = """

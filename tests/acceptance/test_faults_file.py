@@ -7,11 +7,10 @@ import sqlite3
 
 import pytest
 
-from tests.acceptance.daemon import MODULE, wait_for
+from tests.acceptance.daemon import wait_for
 from tests.acceptance.faults import Held, settled
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
-PROGRAM = MODULE  # the quickest to start
 
 
 def back_up(site):

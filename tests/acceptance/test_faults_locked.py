@@ -5,11 +5,10 @@ import time
 
 import pytest
 
-from tests.acceptance.daemon import MODULE, wait_for
+from tests.acceptance.daemon import wait_for
 from tests.acceptance.faults import Held, degraded_lines, lock_held, longest_gap, settled
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
-PROGRAM = MODULE  # the quickest to start
 
 LOCKED = 30.0  # seconds
 

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.daemon import MODULE, wait_for
+from tests.acceptance.daemon import wait_for
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
-PROGRAM = MODULE  # the quickest to start
 
 # Each id is written down when its call has returned.
 CALLER = """

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.daemon import wait_for
+from tests.acceptance.daemon import MANAGE, wait_for
 
 pytestmark = pytest.mark.acceptance
+PROGRAM = MANAGE  # as most projects start it
 
 IDLE = 5.0  # seconds
 

@@ -4,10 +4,9 @@ keeps others waiting.
 
 import pytest
 
-from tests.acceptance.daemon import MODULE, wait_for
+from tests.acceptance.daemon import wait_for
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.faults, pytest.mark.both_databases]
-PROGRAM = MODULE  # the quickest to start
 
 TABLE = "django_ztask_task"
 
@@ -156,6 +155,7 @@ OWN_EDITS = {
         ("function_name", "CAST(x'610062' AS TEXT)", "does not verify"),
         ("function_name", "CAST(x'ff' AS TEXT)", "cannot be read"),
         ("uuid", "x'ff00'", "cannot be read"),
+        ("uuid", "CAST(x'ff' AS TEXT)", "cannot be read: its id is no UTF-8"),
         ("uuid", "CAST(x'610062' AS TEXT)", "its id holds a NUL"),
         ("next_attempt", "9e999", "its due time is none"),
         ("next_attempt", "'soon'", "its due time is none"),

@@ -5,10 +5,9 @@ import signal
 
 import pytest
 
-from tests.acceptance.daemon import MODULE, free_port, wait_for
+from tests.acceptance.daemon import free_port, wait_for
 
 pytestmark = pytest.mark.acceptance
-PROGRAM = MODULE  # the quickest to start
 
 
 def test_tasks_enqueued_from_anywhere_in_the_daemon_run_soon_and_once(site):

@@ -6,12 +6,11 @@ import socket
 
 import pytest
 
-from tests.acceptance.daemon import MODULE, free_port
+from tests.acceptance.daemon import free_port
 from tests.acceptance.wire import prompt
 from tests.fuzz.target import GREETING
 
 pytestmark = pytest.mark.acceptance
-PROGRAM = MODULE  # the quickest to start
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import pytest
 from tests.acceptance.daemon import MANAGE, MODULE, wait_for
 
 pytestmark = pytest.mark.acceptance
-PROGRAM = MODULE  # the quickest to start
 
 LINE = re.compile(
     r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ztaskd INFO task [0-9a-f-]{36} tests\.project\.shop\.tasks\.add "

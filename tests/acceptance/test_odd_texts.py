@@ -4,10 +4,7 @@ be read comes of them. A result that the database refuses stops nobody.
 
 import pytest
 
-from tests.acceptance.daemon import MODULE
-
 pytestmark = [pytest.mark.acceptance, pytest.mark.faults, pytest.mark.both_databases]
-PROGRAM = MODULE  # the quickest to start
 
 TABLE = "django_ztask_task"
 

@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from tests.acceptance.daemon import ROOT
+from tests.acceptance.daemon import MANAGE, ROOT
 
 pytestmark = pytest.mark.acceptance
+PROGRAM = MANAGE  # as most projects start it
 
 
 def test_many_threads_of_one_process_share_its_descriptors(site):

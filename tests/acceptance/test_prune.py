@@ -103,3 +103,17 @@ def test_too_little_room_on_the_disk_pauses_claims_and_room_resumes_them(new_sit
     daemon.says("going on: ")
     assert wait_for(lambda: site.marks() == ["running", "waiting"], "both marks")
     assert daemon.stop() == 0
+
+
+def test_rows_that_somebody_refers_to_are_kept_and_it_is_said_without_alarm(new_site):
+    site = new_site(ZTASKD_KEEP=0.5)
+    site.sql(
+        "CREATE TABLE ours (task VARCHAR(36) REFERENCES django_ztask_task (uuid) DEFERRABLE INITIALLY DEFERRED)"
+    )
+    task_id = site.call("show(add.async_(1).id)")
+    site.sql("INSERT INTO ours VALUES (?)", task_id)
+    daemon = site.start()
+    daemon.says("old rows could not be deleted")
+    assert site.task(task_id)["status"] == "SUCCEEDED"
+    assert "degraded" not in daemon.log
+    assert daemon.stop() == 0

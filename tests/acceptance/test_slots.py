@@ -4,11 +4,10 @@ import time
 
 import pytest
 
-from tests.acceptance.daemon import MODULE, wait_for
+from tests.acceptance.daemon import wait_for
 from tests.acceptance.faults import lock_held, longest_gap
 
 pytestmark = pytest.mark.acceptance
-PROGRAM = MODULE  # the quickest to start
 
 
 def test_what_a_task_leaves_behind_in_its_slot_does_not_reach_the_next_one(site):

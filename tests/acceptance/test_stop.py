@@ -6,9 +6,10 @@ import time
 
 import pytest
 
-from tests.acceptance.daemon import wait_for
+from tests.acceptance.daemon import MANAGE, wait_for
 
 pytestmark = pytest.mark.acceptance
+PROGRAM = MANAGE  # as most projects start it
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 

@@ -2,7 +2,10 @@
 
 import pytest
 
+from tests.acceptance.daemon import MANAGE
+
 pytestmark = [pytest.mark.acceptance, pytest.mark.both_databases]
+PROGRAM = MANAGE  # as most projects start it
 
 
 def test_every_way_to_call_runs_in_the_daemon_and_gives_its_result_back(site):

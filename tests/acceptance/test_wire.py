@@ -14,7 +14,6 @@ from tests.acceptance.wire import Watch, connect, multipart, on_port, peer, prom
 from tests.fuzz.target import GREETING, READY, resident
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
-PROGRAM = MODULE  # the quickest to start
 
 
 def wrong():

@@ -9,11 +9,9 @@ import threading
 import pytest
 import zmq
 
-from tests.acceptance.daemon import MODULE
 from tests.acceptance.wire import on_port, stranger, url
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
-PROGRAM = MODULE
 
 # What a caller does: `seconds(url)` of so many calls with that address, in a process whose socket is made anew.
 TIMED = """

@@ -12,12 +12,11 @@ from django_ztask.conf import keys
 from django_ztask.control import ask
 from django_ztask.errors import MacError, NoAnswer, Refused
 from django_ztask.message import Reply, control, decode_reply, encode
-from tests.acceptance.daemon import MODULE, PATIENCE
+from tests.acceptance.daemon import PATIENCE
 from tests.acceptance.wire import stranger, url
 from tests.fuzz.target import resident
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
-PROGRAM = MODULE
 
 
 def replies(site, frames, number):

@@ -80,7 +80,8 @@ def ending(task: Claimed, kind: Kind, **texts: Any) -> Finish:
     )
     if kind is Kind.FAILURE:
         texts = {"exception": "ValueError: no stock", "traceback": "Traceback: no stock", **texts}
-    return Finish(task, task.attempt, verdict, Outcome(kind, **texts), time.time(), time.time())
+    started = None if kind in (Kind.REFUSED, Kind.UNKNOWN, Kind.NOT_STARTED) else time.time()
+    return Finish(task, task.attempt, verdict, Outcome(kind, **texts), started, time.time())
 
 
 def finish(task: Claimed, kind: Kind = Kind.SUCCESS, boot: str = BOOT, **texts: Any) -> list[Finish]:

@@ -7,10 +7,10 @@ import time
 import pytest
 from django.db import connection
 
-from django_ztask import journal
+from django_ztask import journal, upkeep
 from django_ztask.lifecycle import Kind
 from django_ztask.models import Attempt
-from tests.integration.helpers import BOOT, OTHER, claim_new, failed, finish, row, status
+from tests.integration.helpers import BOOT, OTHER, claim_new, ending, failed, finish, row, status
 
 pytestmark = pytest.mark.both_databases
 
@@ -59,3 +59,32 @@ def test_what_was_refused_before_it_started_is_replayed() -> None:
     finish(task, Kind.REFUSED, exception="its MAC does not verify")
     assert journal.replay_failed(connection, time.time(), 5) == (1, 0)
     assert status(task.id) == "QUEUED"
+
+
+def test_one_that_was_started_is_never_queued_again_whoever_lost_it() -> None:
+    """Its end was committed, and undone by a crash of the database: the living node finds it, and holds it not."""
+    started, held = claim_new(policy=ONCE), claim_new(policy=ONCE)
+    assert mark(started)
+    assert mark(held)
+    assert journal.recover(connection, BOOT, [held.id]) == []
+    failed_ones = journal.fail_interrupted(connection, BOOT, time.time(), [held.id])
+    assert [task_id for task_id, _ in failed_ones] == [started.id]
+    assert (status(started.id), status(held.id)) == ("FAILED", "RUNNING")
+
+
+def test_one_that_was_handed_back_unknown_has_not_started() -> None:
+    task = claim_new(policy=ONCE)
+    assert mark(task)
+    finish(task, Kind.UNKNOWN, exception="no such function here")
+    assert row(task.id).started is None
+    [again] = journal.claim(connection, OTHER, [task.id], time.time() + 60)
+    assert journal.fail_interrupted(connection, OTHER, time.time()) == []
+    assert journal.recover(connection, OTHER) == [again.id]
+
+
+def test_one_whose_end_could_not_be_written_is_not_replayed() -> None:
+    task = claim_new(policy=ONCE)
+    assert mark(task)
+    upkeep.give_up(connection, BOOT, ending(task, Kind.FAILURE), "refused")
+    assert status(task.id) == "FAILED"
+    assert journal.replay_failed(connection, time.time(), 5) == (0, 1)

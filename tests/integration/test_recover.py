@@ -49,7 +49,6 @@ def test_a_boot_on_this_host_whose_lock_is_free_is_dead_whatever_its_lease(folde
     assert recover_dead(connection, folder, OWN).queued == [task.id]
     assert status(task.id) == "QUEUED"
     assert not Node.objects.exists()
-    assert not boot_lock(folder, "dead").exists()
 
 
 def test_a_boot_whose_lock_is_held_is_alive_whatever_its_lease(folder: Path, living: str) -> None:

@@ -148,3 +148,27 @@ def test_a_descriptor_that_a_socket_has_taken_is_left_alone() -> None:
     assert ours.changed() == []
     for fd in (reader, writer, original, name):
         os.close(fd)
+
+
+class Odd:
+    """What a task may leave behind anywhere."""
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("compares with nobody")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_an_object_that_cannot_even_be_compared_ends_no_slot(
+    monkeypatch: pytest.MonkeyPatch, heard: Said
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(events, "_subscribers", [lambda event, fields: said.append(event)])
+    around = Surroundings()
+    around.begin(A)
+    state.update(own=Odd())
+    around.end(A)
+    assert said == ["surroundings_unclear"]
+    around.begin(B)
+    around.end(B)
+    state.update(own="o")

@@ -49,10 +49,14 @@ def _prune(connection: Any, before: float) -> int:
     from django_ztask import upkeep
 
     pruned, batch = 0, BATCH
-    while batch == BATCH:
-        began = time.monotonic()
-        with transaction.atomic(using=connection.alias):
-            batch = upkeep.prune(connection, before, BATCH)
-        pruned += batch
-        time.sleep((time.monotonic() - began) * REST)
+    try:
+        while batch == BATCH:
+            began = time.monotonic()
+            with transaction.atomic(using=connection.alias):
+                batch = upkeep.prune(connection, before, BATCH)
+            pruned += batch
+            time.sleep((time.monotonic() - began) * REST)
+    except BaseException:
+        print(f"{pruned} task(s) were deleted before this:")
+        raise
     return pruned

@@ -46,7 +46,7 @@ def give_signals_their_default():
 
 
 def block_signals():
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGRTMIN + 1})
 
 
 def set_alarm():
