@@ -1,4 +1,4 @@
-"""The journal's statements, one module for each database. Only journal.py executes them."""
+"""The journal's statements, one module for each database. Only journal.py and upkeep.py execute them."""
 
 from __future__ import annotations
 
