@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.daemon import MANAGE, wait_for
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 PROGRAM = MANAGE  # as most projects start it
 
 IDLE = 5.0  # seconds

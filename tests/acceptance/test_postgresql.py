@@ -10,7 +10,11 @@ from tests.acceptance.faults import Held
 from tests.acceptance.postgres_site import PostgresSite
 
 # (`vendor` of conftest.py)
-pytestmark = [pytest.mark.acceptance, pytest.mark.parametrize("vendor", ["postgresql"], indirect=True)]
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.faults,
+    pytest.mark.parametrize("vendor", ["postgresql"], indirect=True),
+]
 
 
 def test_tasks_wait_for_the_database_side_by_side(site):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.daemon import MODULE, wait_for
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 
 
 @pytest.mark.both_databases

@@ -6,7 +6,7 @@ import pytest
 
 from tests.acceptance.daemon import wait_for
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 
 IMPORT = "from tests.project.shop.litter import *\n"
 
