@@ -66,9 +66,8 @@ class Daemons:
         daemon, boot = self._running(), self.boots[-1]
         if boot.ready is not None:
             return
-        wait_for(lambda: self._says_ready(daemon) or daemon.process.poll() is not None, "a boot", PATIENCE)
-        if self._says_ready(daemon):
-            boot.ready = time.monotonic()
+        wait_for(lambda: self._notice(daemon, boot) or daemon.process.poll() is not None, "a boot", PATIENCE)
+        self._notice(daemon, boot)
 
     def kill(self) -> None:
         """kill -9, and the next boot at once."""
@@ -91,8 +90,10 @@ class Daemons:
         daemon.signal(signal.SIGCONT)
 
     def check(self) -> None:
-        """A daemon that ended by itself is an incident; another one takes its place."""
+        """Often: notices when this boot is ready. A daemon that ended by itself is an incident; another one
+        takes its place."""
         daemon = self._running()
+        self._notice(daemon, self.boots[-1])
         code = daemon.process.poll()
         if code is not None:
             said = (daemon.text + daemon.log)[-500:]
@@ -108,8 +109,9 @@ class Daemons:
         return self.current
 
     @staticmethod
-    def _says_ready(daemon: Daemon) -> bool:
-        if not daemon.path.exists():
-            return False
-        with daemon.path.open(errors="replace") as log:
-            return READY in log.read(BEGINNING)
+    def _notice(daemon: Daemon, boot: Boot) -> bool:
+        if boot.ready is None and daemon.path.exists():
+            with daemon.path.open(errors="replace") as log:
+                if READY in log.read(BEGINNING):
+                    boot.ready = time.monotonic()
+        return boot.ready is not None
