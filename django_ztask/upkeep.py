@@ -47,7 +47,7 @@ def refuse(connection: Connection, task_id: str, now: float, reason: str) -> Non
     """QUEUED -> FAILED for a row that cannot even be read."""
     ended = rows.stamp(connection, now)
     with connection.cursor() as cursor:
-        cursor.execute(sql.of(connection).REFUSE, [ended, ended, reason, task_id])
+        cursor.execute(sql.REFUSE, [ended, ended, reason, task_id])
 
 
 def give_up(connection: Connection, boot: str, finish: Finish, reason: str) -> None:
@@ -58,7 +58,7 @@ def give_up(connection: Connection, boot: str, finish: Finish, reason: str) -> N
     status, failed = ("SUCCEEDED", None) if done else ("FAILED", ended)
     values = [status, failed, ended, reason, finish.task.id, boot, finish.attempt]
     with connection.cursor() as cursor:
-        cursor.execute(sql.of(connection).GIVE_UP, values)
+        cursor.execute(sql.GIVE_UP, values)
 
 
 def fail_odd(connection: Connection, now: float) -> list[tuple[str, str]]:

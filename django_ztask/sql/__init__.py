@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 MARK = """UPDATE django_ztask_task SET started = %s
     WHERE uuid = %s AND node = %s AND attempts = %s AND status = 'RUNNING'"""
 
+REFUSE = """UPDATE django_ztask_task
+    SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
+    WHERE uuid = %s AND status = 'QUEUED'"""
+
+GIVE_UP = """UPDATE django_ztask_task
+    SET status = %s, failed = %s, finished = %s, last_exception = %s
+    WHERE uuid = %s AND node = %s AND attempts = %s AND status = 'RUNNING'"""
+
 FAIL_ODD = """UPDATE django_ztask_task SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
     WHERE status = 'QUEUED' AND {} RETURNING uuid, function_name"""
 

@@ -89,17 +89,9 @@ REPLAY = f"""UPDATE django_ztask_task
 
 COUNT_STARTED_ONCE = f"SELECT count(*) FROM django_ztask_task WHERE status = 'FAILED' AND {STARTED_ONCE}"
 
-REFUSE = """UPDATE django_ztask_task
-    SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
-    WHERE uuid = %s AND status = 'QUEUED'"""
-
 # What somebody wrote by hand and is no time, each found by one seek in the index. (NaN comes after infinity.)
 NO_TIME = ("next_attempt IS NULL", "next_attempt >= 'infinity'")
 NO_PRIORITY = None
-
-GIVE_UP = """UPDATE django_ztask_task
-    SET status = %s, failed = %s, finished = %s, last_exception = %s
-    WHERE uuid = %s AND node = %s AND attempts = %s AND status = 'RUNNING'"""
 
 PRUNE = """WITH old AS MATERIALIZED (
         SELECT uuid FROM django_ztask_task WHERE status = 'SUCCEEDED' AND finished < %s

@@ -70,18 +70,10 @@ REPLAY = f"""UPDATE django_ztask_task
 
 COUNT_STARTED_ONCE = f"SELECT count(*) FROM django_ztask_task WHERE status = 'FAILED' AND {STARTED_ONCE}"
 
-REFUSE = """UPDATE django_ztask_task
-    SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
-    WHERE uuid = %s AND status = 'QUEUED'"""
-
 # What somebody wrote by hand into a column of numbers, each found by one seek in the index: infinity, and
 # texts and BLOBs, which come after all numbers.
 NO_TIME = ("next_attempt IS NULL", "next_attempt >= 9e999")
 NO_PRIORITY = "priority >= ''"
-
-GIVE_UP = """UPDATE django_ztask_task
-    SET status = %s, failed = %s, finished = %s, last_exception = %s
-    WHERE uuid = %s AND node = %s AND attempts = %s AND status = 'RUNNING'"""
 
 PRUNE = """DELETE FROM django_ztask_task WHERE uuid IN (
         SELECT uuid FROM django_ztask_task WHERE status = 'SUCCEEDED' AND finished < %s
