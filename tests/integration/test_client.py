@@ -30,12 +30,15 @@ def everything() -> set[str]:
 
 
 def test_a_call_is_a_row_and_a_message_with_its_name(messages: Messages) -> None:
+    before = time.time()
     handle = add.async_(1, b=2)
+    after = time.time()
     assert handle.status == "QUEUED"
     written = row(handle.id)
     assert (written.args, written.kwargs, written.status) == ("[1]", '{"b":2}', "QUEUED")
     assert written.created is not None
-    assert written.next_attempt == pytest.approx(written.created.timestamp(), abs=1)
+    assert before <= written.next_attempt <= after, "due when it was called"
+    assert written.next_attempt <= written.created.timestamp() + 1e-6
     assert messages == [([handle.id], None)]
 
 
