@@ -65,12 +65,17 @@ class Evidence:
 
 @dataclass(slots=True)
 class Report:
-    """violations: what makes the run invalid, by name, each with what it is about."""
+    """What became of the `tasks` that were called: executed, rolled_back, refused (the call raised) or cut_off
+    (the caller was killed before it was told). violations: what makes the run invalid, by name, each with what
+    it is about."""
 
     tasks: int = 0
     accepted: int = 0
     executed: int = 0
     recovered: int = 0
+    rolled_back: int = 0
+    refused: int = 0
+    cut_off: int = 0
     duplicated: int = 0
     bound: int = 0
     per_kill: list[int] = field(default_factory=list)
@@ -91,11 +96,15 @@ def judge(evidence: Evidence) -> Report:
     rows: dict[str, list[Row]] = defaultdict(list)
     for row in evidence.rows:
         rows[row.token].append(row)
+    unheard = calls.invoked - calls.told.keys() - starts.keys()
     report = Report(
         tasks=len(calls.invoked),
         accepted=len(calls.told),
         executed=len(starts),
         recovered=len(starts.keys() & calls.invoked - calls.told.keys()),
+        rolled_back=len(unheard & calls.rolled_back),
+        refused=len(unheard & calls.errors.keys()),
+        cut_off=len(unheard - calls.rolled_back - calls.errors.keys()),
     )
     found: dict[str, Iterable[str]] = {
         "lost": _lost(calls, rows, ends),

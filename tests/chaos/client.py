@@ -22,7 +22,7 @@ from django.db import Error, connection, transaction  # noqa: E402
 from tests.chaos import ledger, plan, tasks  # noqa: E402
 from tests.chaos.plan import Item, Operation  # noqa: E402
 
-# Seconds between two looks at the pace, and after an error.
+# Seconds between two looks at the pace, and between two attempts at a database that is away.
 PAUSE, AFTER_ERROR = 0.005, 0.02
 
 
@@ -79,11 +79,7 @@ class Client:
             return 0
         except Error as error:
             self.ledger.write([f"E {token} {type(error).__name__}" for token in tokens])
-            try:
-                connection.close()
-            except Error:
-                pass  # it was gone already
-            time.sleep(AFTER_ERROR)
+            _wait_for_database()
             return 0
         self.ledger.write([f"O {token} {handle.id}" for token, handle in zip(tokens, handles, strict=True)])
         return len(tokens)
@@ -103,6 +99,17 @@ class Client:
                 self.ledger.write([f"R {item.token}" for item in items])
                 raise RolledBack
         return handles
+
+
+def _wait_for_database() -> None:
+    """A call that is refused is over; what follows it is called when the database is there again."""
+    while True:
+        try:
+            connection.close()
+            connection.ensure_connection()
+            return
+        except Error:
+            time.sleep(AFTER_ERROR)
 
 
 def _function(item: Item) -> Any:

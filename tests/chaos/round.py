@@ -147,6 +147,9 @@ def result(
         "bound": report.bound,
         "per_kill": report.per_kill,
         "recovered": report.recovered,
+        "rolled_back": report.rolled_back,
+        "refused": report.refused,
+        "cut_off": report.cut_off,
         "violations": {
             name: {"count": len(items), "examples": items[:EXAMPLES]}
             for name, items in report.violations.items()

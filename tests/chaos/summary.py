@@ -17,6 +17,9 @@ SUMMED = (
     "duplicated",
     "bound",
     "recovered",
+    "rolled_back",
+    "refused",
+    "cut_off",
 )
 
 
@@ -45,6 +48,11 @@ def lines(seed: int, database: str, results: Sequence[dict[str, Any]]) -> list[s
     found = [
         ("seed", f"{seed} on {database}, {len(results)} round(s)"),
         ("tasks", f"{sums['tasks']:,} called, {sums['accepted']:,} accepted, {sums['executed']:,} executed"),
+        (
+            "others",
+            f"{sums['rolled_back']:,} rolled back, {sums['refused']:,} refused while the database was away, "
+            f"{sums['cut_off']:,} cut off with their caller",
+        ),
         ("faults", faults),
         ("kills", f"{sums['kills']} kill -9 of the daemon"),
         ("lost", f"{sums['lost']}"),
