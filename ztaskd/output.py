@@ -69,10 +69,9 @@ def _duplicate(fd: int) -> int:
 
 def _identity(fd: int) -> tuple[int, int]:
     try:
-        found = os.fstat(fd)
+        return os.fstat(fd)[1:3]  # inode and device
     except OSError:
         return -1, -1
-    return found.st_dev, found.st_ino
 
 
 def _is_in_use(fd: int) -> bool:
