@@ -35,12 +35,14 @@ class Standard:
 
     def __init__(self) -> None:
         self._kept: dict[int, tuple[int, tuple[int, int]]] = {}
+        self._where: list[tuple[int, int]] = []
 
     def keep(self) -> None:
         """From now on. (Twice is fine.)"""
         for fd in (0, 1, 2):
             if fd not in self._kept:
                 self._kept[fd] = _duplicate(fd), _identity(fd)
+        self._note()
 
     def follow(self) -> None:
         """1 and 2 lead elsewhere from now on."""
@@ -48,9 +50,19 @@ class Standard:
             if fd in self._kept:
                 duplicate = os.dup2(fd, self._kept[fd][0], inheritable=False)
                 self._kept[fd] = duplicate, _identity(fd)
+        self._note()
+
+    def _note(self) -> None:
+        """Most often all of them lead where they should: that is one comparison."""
+        self._where = [was for _, was in self._kept.values()]
 
     def changed(self) -> list[int]:
         """Those that do not lead where they should, and may be put back."""
+        try:
+            if [os.fstat(fd)[1:3] for fd in self._kept] == self._where:
+                return []
+        except OSError:
+            pass
         return [fd for fd, (_, was) in self._kept.items() if _identity(fd) != was and not _is_in_use(fd)]
 
     def put_back(self, fd: int) -> None:
