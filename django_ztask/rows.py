@@ -194,7 +194,8 @@ def stamper(connection: Connection) -> Stamp:
     def stamp(epoch: float) -> str:
         """A text: most of it stays the same for a second."""
         seconds, micros = divmod(round(epoch * 1e6), 1_000_000)
-        return f"{_second(alias, zone, seconds)}.{micros:06d}"
+        text = _second(alias, zone, seconds)
+        return f"{text}.{micros:06d}" if micros else text
 
     return stamp
 

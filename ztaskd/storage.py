@@ -146,7 +146,10 @@ class PostgreSQLStorage(Storage):
     for as SQLite's lock is: with a word about it now and then."""
 
     # For the transaction only: with Django's `pool`, a task may get this session next.
-    SETTINGS = "SELECT set_config('synchronous_commit', %s, true), set_config('lock_timeout', %s, true)"
+    # Every statement of ours has its index: a planner whose statistics are old, or none, must take it.
+    SETTINGS = """SELECT set_config('synchronous_commit', %s, true), set_config('lock_timeout', %s, true),
+        set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+        set_config('enable_sort', 'off', true)"""
 
     @contextmanager
     def transaction(self, full: bool) -> Iterator[Any]:
