@@ -120,8 +120,9 @@ class Dispatcher:
             return
         ahead = self.pace.ahead(time.monotonic())
         room = self.room(ahead)
-        # (Half of what is claimed ahead still waits for a slot: a look for a row or two can wait, too.)
-        if room <= 0 or (room < ahead / 2 and not anyway):
+        # (With half of all it may hold still there, a look for a row or two can wait.)
+        worth = min(ahead, (self.slots.size + ahead) // 2)
+        if room <= 0 or (room < worth and not anyway):
             self._backlog = True
             return
         self._looking, self._again = room, False
