@@ -14,6 +14,7 @@ from django.db import transaction
 from django_ztask import crashpoints, rows, sql
 from django_ztask.lifecycle import Event, Kind
 from django_ztask.rows import Claimed, Finish, NewTask
+from django_ztask.sql import direct
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
@@ -45,7 +46,7 @@ def due(connection: Connection, now: float, limit: int, unknown: Collection[str]
     """
     found: list[str] = []
     statements = sql.of(connection)
-    with connection.cursor() as cursor:
+    with direct.cursor(connection) as cursor:
         for priority in priorities(cursor, statements):
             found += statements.due(cursor, priority, now, unknown, limit - len(found))
             if len(found) >= limit:
@@ -57,7 +58,7 @@ def next_due(connection: Connection, now: float) -> float | None:
     """The earliest due time after `now`, or None."""
     times = []
     statements = sql.of(connection)
-    with connection.cursor() as cursor:
+    with direct.cursor(connection) as cursor:
         for priority in priorities(cursor, statements):
             cursor.execute(statements.NEXT_DUE, [priority, now])
             times.append(cursor.fetchone()[0])
@@ -85,7 +86,7 @@ def claim(
     if not ids:
         return []
     claimed = rows.stamp(connection, now)
-    with connection.cursor() as cursor:
+    with direct.cursor(connection) as cursor:
         values = sql.of(connection).claim(cursor, boot, claimed, ids, now, unknown)
     found = [rows.claimed(row) for row in values]
     return sorted(found, key=lambda task: task.order)
@@ -107,7 +108,7 @@ def finish(connection: Connection, boot: str, finishes: Sequence[Finish]) -> lis
             succeeded.append(rows.succeeded(stamp, boot, finish))
         else:
             others.append(rows.finished(stamp, boot, finish))
-    with connection.cursor() as cursor:
+    with direct.cursor(connection) as cursor:
         if statements.succeed(cursor, succeeded) + statements.finish(cursor, others) == len(finishes):
             fenced = []
         else:

@@ -129,7 +129,7 @@ class GroupCommit:
         if batch.finishes or ids or batch.names or batch.found:
             crashpoints.reach("finish-gathered", batch.finishes)
             full = time.monotonic() - self._synced >= SYNC
-            with self.storage.transaction(full) as connection:
+            with self.storage.batch(full) as connection:
                 answer.fenced = self._finish(connection, batch.finishes)
                 crashpoints.reach("finish-uncommitted", batch.finishes)
                 wanted = list(dict.fromkeys([*batch.names, *batch.found, *ids]))
