@@ -2,7 +2,8 @@
 
 An order: {"way", "first", "count", "threads", "rate", ...}, see ways.py. "rate": calls a second of each thread, 0:
 flat out. "seconds_long": calls until so many seconds are over, "until": [file, lines] until the evidence has so many.
-The answer has [begin, end, value] of each call, in the order of the numbers, and the errors.
+Each thread makes at least one. The answer has [begin, end, value, number] of each call that returned, in the order of
+the numbers, and the errors.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Thread(threading.Thread):
         self.order = order
         self.numbers = numbers
         self.barrier = barrier
-        self.calls: list[tuple[int, int, Any]] = []
+        self.calls: list[tuple[int, int, Any, int]] = []
         self.errors: list[str] = []
 
     def run(self) -> None:
@@ -51,15 +52,15 @@ class Thread(threading.Thread):
             if rate:
                 pause = began + int(index * 1e9 / rate) - now()
                 time.sleep(max(pause, 0) / 1e9)
-            elif over():
+            elif index and over():
                 break
             begin = now()
             try:
                 value = call(number)
             except Exception as error:
-                value = None
                 self.errors.append(f"{type(error).__name__}: {error}")
-            self.calls.append((begin, now(), value if isinstance(value, int) else None))
+            else:
+                self.calls.append((begin, now(), value if isinstance(value, int) else None, number))
 
 
 def _over(order: dict[str, Any]) -> Callable[[], bool]:

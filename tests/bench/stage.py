@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.acceptance.daemon import MANAGE, MODULE, ROOT, Daemon, Program, free_
 from tests.acceptance.site import Site
 from tests.bench import fill
 from tests.bench.evidence import Evidence, Failed
+from tests.bench.figures import Aim
 
 # Seconds that an order, or the last outcomes, may take; far more than they need.
 PATIENCE = 300.0
@@ -57,6 +59,13 @@ class Client(Program):
     def run(self, **order: Any) -> dict[str, Any]:
         self.ask(**order)
         return self.answer()
+
+    def end(self) -> None:
+        """It has no more to do."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        if self.wait() != 0:
+            raise Failed(f"a client ended with {self.process.poll()}: {self.text[-2000:]}")
 
     def _said(self) -> int:
         return self.output.read_bytes().count(b"\n")
@@ -133,11 +142,16 @@ class Stage(Site):
     def scaled(self, count: int, least: int = 20) -> int:
         return max(least, int(count * self.scale))
 
-    def started(self, count: int) -> dict[int, int]:
-        """number -> start (monotonic ns), once all tasks 0..count-1 have started and all ever made SUCCEEDED.
+    def aim(self, sqlite: Aim | None, postgresql: Aim | None = None) -> Aim | None:
+        """The one for this stage's database."""
+        return postgresql if self.vendor == "postgresql" else sqlite
+
+    def started(self, numbers: Iterable[int]) -> dict[int, int]:
+        """number -> start (monotonic ns), once these tasks have started and all that were made SUCCEEDED.
         Raises Failed when one is lost, was started twice, or failed."""
-        self.starts.wait(count, self.alive)
-        expected = {"SUCCEEDED": count + self.history, "QUEUED": self.waiting}
+        wanted = set(numbers)
+        self.starts.wait(len(wanted), self.alive)
+        expected = {"SUCCEEDED": len(wanted) + self.history, "QUEUED": self.waiting}
         expected = {status: number for status, number in expected.items() if number}
         with contextlib.suppress(AssertionError):
             wait_for(lambda: not self.unfinished(), "all outcomes in the journal", PATIENCE)
@@ -145,8 +159,8 @@ class Stage(Site):
         if found != expected:
             raise Failed(f"the journal has {found}, not {expected}")
         starts = self.starts.read()
-        if set(starts) != set(range(count)):
-            raise Failed(f"{count - len(starts)} of {count} tasks were never started, or others were")
+        if set(starts) != wanted:
+            raise Failed(f"{len(wanted - set(starts))} of {len(wanted)} tasks were never started")
         return starts
 
     def unfinished(self) -> bool:

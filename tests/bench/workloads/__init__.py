@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 
 from tests.bench.figures import Figure
 from tests.bench.stage import Stage
 
 Workload = Callable[[Stage], list[Figure]]
+
+MODULES = ("throughput", "callers", "transactions", "drain", "beside", "latency", "waiting", "daemon")
 
 WORKLOADS: dict[str, Workload] = {}
 
@@ -25,6 +28,7 @@ def workload(name: str) -> Callable[[Workload], Workload]:
 
 
 def load() -> dict[str, Workload]:
-    from tests.bench.workloads import drain, latency, throughput  # noqa: F401 - they register
-
+    """All of them: importing their modules registers them."""
+    for name in MODULES:
+        import_module(f"tests.bench.workloads.{name}")
     return WORKLOADS

@@ -32,8 +32,8 @@ def limits(stage: Stage, calls: int, rate: float) -> tuple[list[float], list[flo
     measured = client.run(**order, first=WARM, count=calls, rate=rate)["calls"]
     echo.kill9()
     stage.programs.remove(echo)
-    inserted = milliseconds([inserted - begin for begin, _, inserted in measured])
-    return inserted, milliseconds([end - begin for begin, end, _ in measured])
+    inserted = milliseconds([inserted - begin for begin, _, inserted, _ in measured])
+    return inserted, milliseconds([end - begin for begin, end, _, _ in measured])
 
 
 def latency(stage: Stage, calls: int, rate: float) -> list[Figure]:
@@ -42,13 +42,19 @@ def latency(stage: Stage, calls: int, rate: float) -> list[Figure]:
     client.run(way="one", first=0, count=WARM, rate=RATE)
     measured = client.run(way="one", first=WARM, count=calls, rate=rate)["calls"]
     rss = stage.rss(daemon)
-    starts = stage.started(WARM + calls)
-    called = milliseconds([end - begin for begin, end, _ in measured])
-    waited = milliseconds([starts[WARM + n] - begin for n, (begin, _, _) in enumerate(measured)])
+    starts = stage.started(range(WARM + calls))
+    called = milliseconds([end - begin for begin, end, _, _ in measured])
+    waited = milliseconds([starts[number] - begin for begin, _, _, number in measured])
     figures = []
     for name, values, beside, limit, aims in (
         ("call", called, "raw INSERT + fsync", inserted, (None, None)),
-        ("call to start", waited, "the same + echo", echoed, (at_most(1.0), at_most(2.0))),
+        (
+            "call to start",
+            waited,
+            "the same + echo",
+            echoed,
+            (stage.aim(at_most(1.0)), stage.aim(at_most(2.0))),
+        ),
     ):
         for percent, aim in zip((50, 99), aims, strict=True):
             figure = (percentile(values, percent), "ms", aim, percentile(limit, percent), beside)
@@ -59,3 +65,21 @@ def latency(stage: Stage, calls: int, rate: float) -> list[Figure]:
 @workload("latency-0")
 def latency_0(stage: Stage) -> list[Figure]:
     return latency(stage, stage.scaled(CALLS), RATE)
+
+
+@workload("latency-50k")
+def latency_50k(stage: Stage) -> list[Figure]:
+    stage.wait_for_later(stage.scaled(50_000))
+    return latency(stage, stage.scaled(CALLS), RATE)
+
+
+@workload("latency-1m")
+def latency_1m(stage: Stage) -> list[Figure]:
+    stage.wait_for_later(stage.scaled(1_000_000))
+    return latency(stage, stage.scaled(CALLS), RATE)
+
+
+@workload("latency-sparse")
+def latency_sparse(stage: Stage) -> list[Figure]:
+    """One task every two seconds."""
+    return latency(stage, stage.scaled(15, 2), 0.5)
