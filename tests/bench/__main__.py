@@ -8,14 +8,15 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from tests.bench import compare
 from tests.bench.evidence import Failed
 from tests.bench.machine import machine
 from tests.bench.report import Report
-from tests.bench.stage import Stage, templates
 from tests.bench.workloads import Skipped, Workload, load
 
 
@@ -28,7 +29,11 @@ def main(arguments: list[str]) -> int:
     if options.folder:
         options.folder.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="ztaskd-bench-", dir=options.folder)).resolve()
-    told = {name: value for name, value in vars(options).items() if name not in ("folder", "json", "list")}
+    told = {
+        name: value
+        for name, value in vars(options).items()
+        if name not in ("folder", "json", "list", "against")
+    }
     report = Report(told, machine(folder))
     try:
         run(options, workloads, folder, report)
@@ -36,7 +41,11 @@ def main(arguments: list[str]) -> int:
         print("\ninterrupted", file=sys.stderr)
         shutil.rmtree(folder)
         return 130
+    if options.database == "sqlite":
+        compare.latencies(report)
     print(report.table())
+    if options.against:
+        print("\n".join(compare.against(report, options.against)))
     if options.json:
         report.save(options.json)
     if report.errors:
@@ -47,19 +56,23 @@ def main(arguments: list[str]) -> int:
 
 
 def run(options: argparse.Namespace, workloads: dict[str, Workload], folder: Path, report: Report) -> None:
-    template = templates(folder, options.history)
+    if options.database == "postgresql":
+        from tests.bench.postgres_stage import PostgreSQL as Databases
+    else:
+        from tests.bench.stage import SQLite as Databases
+    databases = Databases(folder, options.history)
     for repeat in range(options.repeat):
         for name in options.workloads or workloads:
             place = folder / f"{name}-{repeat}"
             place.mkdir()
             report.loads.append((name, os.getloadavg()[0]))
             print(f"{name} ...", file=sys.stderr, flush=True)
-            stage = Stage(place, template, options.scale, options.history)
+            stage = databases.stage(place, databases, options.scale, options.history)
             try:
                 report.add(name, workloads[name](stage))
             except Skipped as why:
                 report.skipped.append((name, str(why)))
-            except (Failed, AssertionError) as error:
+            except (Failed, AssertionError, subprocess.SubprocessError) as error:
                 report.errors.append((name, str(error)))
                 continue
             finally:
@@ -75,6 +88,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--history", type=int, default=0, metavar="ROWS", help="finished rows in the table")
     parser.add_argument("--scale", type=float, default=1.0, metavar="F", help="of all counts, e.g. 0.05")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, options and all figures")
+    parser.add_argument("--against", type=Path, metavar="FILE", help="an earlier --json: shows what changed")
     parser.add_argument(
         "--folder", type=Path, metavar="DIR", help="where the databases are: this disk counts"
     )

@@ -72,13 +72,13 @@ class Client(Program):
 
 
 class Stage(Site):
-    """A site on SQLite. `folder` is its own; `template` a migrated database; `scale` shrinks the counts."""
+    """A site on SQLite. `folder` is its own; `templates` are to be copied; `scale` shrinks the counts."""
 
     vendor = "sqlite"
 
-    def __init__(self, folder: Path, template: Any, scale: float = 1.0, history: int = 0) -> None:
+    def __init__(self, folder: Path, templates: Any, scale: float = 1.0, history: int = 0) -> None:
         self.folder = folder
-        self.template = template
+        self.templates = templates
         self.scale = scale
         self.history = history
         self.waiting = 0
@@ -97,12 +97,14 @@ class Stage(Site):
     # -- the database, and one more for the limits ---------------------------------------------------
 
     def make(self) -> None:
-        shutil.copyfile(self.template, self.database)
+        shutil.copyfile(self.templates.full, self.database)
+        fill.to_disk(self.database)
 
     def raw(self, relaxed: bool = False) -> dict[str, Any]:
         """A fresh and empty second database of the same schema, for `raw.connect`."""
         place = self.folder / f"raw-{time.monotonic_ns()}.sqlite3"
-        shutil.copyfile(self.template.with_name("empty.sqlite3"), place)
+        shutil.copyfile(self.templates.empty, place)
+        fill.to_disk(place)
         return {"vendor": self.vendor, "place": str(place), "relaxed": relaxed}
 
     def wait_for_later(self, rows: int) -> None:
@@ -175,15 +177,21 @@ class Stage(Site):
         return int(status.split("VmRSS:")[1].split()[0]) * 1024 / 1e6
 
 
-def templates(folder: Path, history: int) -> Path:
-    """A migrated database, with its history; an empty one lies beside it."""
-    empty = folder / "empty.sqlite3"
-    env = Site.__new__(Site)
-    env.database, env.ledger_path, env.settings = empty, folder / "none", {}
-    subprocess.run([*MANAGE[:2], "migrate", "-v0"], env=env.env(), cwd=ROOT, check=True, timeout=PATIENCE)
-    with contextlib.closing(sqlite3.connect(empty)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    template = folder / "template.sqlite3"
-    shutil.copyfile(empty, template)
-    fill.fill_sqlite(template, history, 0)
-    return template
+def migrate(settings: dict[str, Any], database: Path) -> None:
+    site = Site.__new__(Site)
+    site.database, site.ledger_path, site.settings = database, database.with_name("none"), settings
+    subprocess.run([*MANAGE[:2], "migrate", "-v0"], env=site.env(), cwd=ROOT, check=True, timeout=PATIENCE)
+
+
+class SQLite:
+    """Migrated databases that stages copy: an empty one, and one with its history."""
+
+    stage = Stage
+
+    def __init__(self, folder: Path, history: int) -> None:
+        self.empty, self.full = folder / "empty.sqlite3", folder / "full.sqlite3"
+        migrate({}, self.empty)
+        with contextlib.closing(sqlite3.connect(self.empty)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copyfile(self.empty, self.full)
+        fill.fill_sqlite(self.full, history, 0)
