@@ -9,8 +9,9 @@ import contextvars
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from django_ztask import registry, serialize
 from django_ztask.conf import conf, keys
@@ -22,8 +23,7 @@ from django_ztask.serialize import Payload
 MESSAGE_LIMIT, TRACEBACK_LIMIT = 2000, 64000
 
 
-@dataclass(frozen=True, slots=True)
-class CurrentTask:
+class CurrentTask(msgspec.Struct, frozen=True):
     """What a running task function can know of its task.
 
     `id` stays the same over retries and repeats: it is the idempotency key. `attempt` counts starts,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from django_ztask import crashpoints, rows, sql
-from django_ztask.lifecycle import Kind
+from django_ztask.lifecycle import Event, Kind
 from django_ztask.rows import Claimed, Finish, NewTask
 
 if TYPE_CHECKING:
@@ -45,11 +45,9 @@ def due(connection: Connection, now: float, limit: int, unknown: Collection[str]
     """
     found: list[str] = []
     statements = sql.of(connection)
-    left_out = statements.texts(unknown)
     with connection.cursor() as cursor:
         for priority in priorities(cursor, statements):
-            cursor.execute(statements.DUE, [priority, now, left_out, limit - len(found)])
-            found += [row[0] for row in cursor.fetchall()]
+            found += statements.due(cursor, priority, now, unknown, limit - len(found))
             if len(found) >= limit:
                 break
     return found
@@ -86,11 +84,10 @@ def claim(
     """
     if not ids:
         return []
-    statements = sql.of(connection)
-    values = [boot, rows.stamp(connection, now), statements.texts(ids), now, statements.texts(unknown)]
+    claimed = rows.stamp(connection, now)
     with connection.cursor() as cursor:
-        cursor.execute(statements.CLAIM, values)
-        found = [rows.claimed(row) for row in cursor.fetchall()]
+        values = sql.of(connection).claim(cursor, boot, claimed, ids, now, unknown)
+    found = [rows.claimed(row) for row in values]
     return sorted(found, key=lambda task: task.order)
 
 
@@ -127,10 +124,12 @@ def _is_written(cursor: Any, boot: str, finish: Finish) -> bool:
         [finish.task.id],
     )
     row = cursor.fetchone()
+    if row is None:
+        return False
     verdict = finish.verdict
     node = boot if verdict.status.is_final else None
-    written = (verdict.status.value, finish.attempt, node, verdict.retries_left, verdict.due)
-    return row is not None and tuple(row) == written
+    due = verdict.due if verdict.event is Event.RETRY else row[4]  # (no other end changes it)
+    return tuple(row) == (verdict.status.value, finish.attempt, node, verdict.retries_left, due)
 
 
 def mark(connection: Connection, boot: str, task_id: str, attempt: int, now: float) -> bool:

@@ -5,8 +5,9 @@ No I/O, no clock and no Django in here: `now` is passed in. journal.py turns the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class Status(StrEnum):
@@ -48,8 +49,7 @@ class Kind(StrEnum):
     REFUSED = "refused"  # the row is not to be run (its MAC does not verify, it cannot be decoded)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How an attempt ended: texts only, each fit for a database."""
 
     kind: Kind
@@ -84,8 +84,7 @@ UNKNOWN_GRACE = 3600.0
 MAX_BACKOFF = 86400.0
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(msgspec.Struct, frozen=True):
     """How often and when a failed attempt is repeated.
 
     `count`: retries after the first attempt. `after`: seconds before the first retry. `backoff`: each
@@ -108,8 +107,7 @@ class RetryPolicy:
         return min(pause, max(MAX_BACKOFF, self.after))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What becomes of a row after an attempt: the event, the retries left and the new due time."""
 
     event: Event
@@ -141,5 +139,6 @@ def decide(
     if kind is Kind.UNKNOWN and not replayed and now < due + UNKNOWN_GRACE:
         return Verdict(Event.HAND_BACK, retries_left, due)
     if kind is Kind.FAILURE and retries_left > 0:
-        return Verdict(Event.RETRY, retries_left - 1, now + policy.pause(retries_left))
+        # (Whole microseconds: what is written is what is read again.)
+        return Verdict(Event.RETRY, retries_left - 1, round(now + policy.pause(retries_left), 6))
     return Verdict(Event.FAIL, retries_left, due)

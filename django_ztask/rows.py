@@ -8,11 +8,14 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from django.conf import settings
+from django.db import connections
 from django.utils import timezone
+from msgspec.structs import replace
 
 from django_ztask.lifecycle import Event, Kind, Outcome, Status, Verdict
 from django_ztask.serialize import Payload
@@ -21,8 +24,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
 
 
-@dataclass(frozen=True, slots=True)
-class NewTask:
+class NewTask(msgspec.Struct, frozen=True):
     """A task as its caller hands it over."""
 
     id: str
@@ -37,8 +39,7 @@ class NewTask:
     policy: dict[str, float]
 
 
-@dataclass(slots=True)
-class Claimed:
+class Claimed(msgspec.Struct):
     """A row this node has claimed. `attempt` is the fence of its finish."""
 
     id: str
@@ -64,8 +65,7 @@ class Claimed:
         return (-self.priority, self.due, self.created, self.id)
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(msgspec.Struct, frozen=True):
     """The end of one attempt, to be written. `started` is None when it never began."""
 
     task: Claimed
@@ -118,14 +118,16 @@ def inserted(connection: Connection, task: NewTask) -> tuple[Any, ...]:
 
 def claimed(row: Sequence[Any]) -> Claimed:
     uuid, name, codec, args, kwargs, mac, created, due, priority, retries, attempt, replays, meta = row
-    policy = _policy(meta)
+    policy = _policy(meta) if meta else {}
     payload = Payload(codec, args, kwargs)
-    return Claimed(uuid, name, payload, mac, str(created), due, priority, retries, attempt, replays, policy)
+    return Claimed(
+        uuid, name, payload, mac, str(created), float(due), priority, retries, attempt, replays, policy
+    )
 
 
-def _policy(meta: str | None) -> dict[str, float]:
+def _policy(meta: str) -> dict[str, float]:
     """The call's own policy; what somebody wrote into the column by hand and is none counts as nothing."""
-    found = json.loads(meta) if meta else {}
+    found = json.loads(meta)
     if not isinstance(found, dict):
         return {}
     policy = {name: value for name, value in found.items() if type(value) in (int, float)}
@@ -140,7 +142,7 @@ def finished(connection: Connection, boot: str, finish: Finish) -> tuple[Any, ..
     return (
         status.value,
         verdict.retries_left,
-        verdict.due,
+        verdict.due if verdict.event is Event.RETRY else None,
         None if finish.started is None else stamp(connection, finish.started),
         ended,
         ended if failed else None,
@@ -171,7 +173,20 @@ def attempted(connection: Connection, boot: str, finish: Finish) -> tuple[Any, .
 
 def stamp(connection: Connection, epoch: float) -> Any:
     """Epoch seconds as the database's own value of a DateTimeField."""
-    moment = datetime.datetime.fromtimestamp(epoch, datetime.UTC)
+    seconds, micros = divmod(round(epoch * 1e6), 1_000_000)
+    zone = str(connection.timezone) if settings.USE_TZ else str(settings.TIME_ZONE)
+    if connection.vendor == "sqlite":  # a text: most of it stays the same for a second
+        return f"{_second(connection.alias, zone, seconds)}.{micros:06d}"
+    return _adapted(connection, seconds).replace(microsecond=micros)
+
+
+@lru_cache(maxsize=16)
+def _second(alias: str, zone: str, seconds: int) -> str:
+    return str(_adapted(connections[alias], seconds))
+
+
+def _adapted(connection: Any, seconds: int) -> Any:
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     if not settings.USE_TZ:
         moment = timezone.make_naive(moment, timezone.get_default_timezone())
     return connection.ops.adapt_datetimefield_value(moment)

@@ -14,9 +14,10 @@ import json
 import math
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
+
+import msgspec
 
 from django_ztask.errors import ArgumentError, MacError
 
@@ -35,8 +36,7 @@ _INT_LIMIT = 10**4000  # Python refuses to read decimal integers of more than 43
 RESULT_LIMIT = 4 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(msgspec.Struct, frozen=True, gc=False):
     """The text of one call's arguments, as it stands in the row."""
 
     codec: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 from gevent import Timeout
+from msgspec.structs import replace
 
 from django_ztask import crashpoints, execute, lifecycle
 from django_ztask.conf import conf

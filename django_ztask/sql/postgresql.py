@@ -45,7 +45,7 @@ CLAIM = """WITH given (node, claimed, ids, now, unknown) AS (
               retry_count, attempts, replays, meta"""
 
 FINISH = """UPDATE django_ztask_task AS task
-    SET status = new.status, retry_count = new.retry_count, next_attempt = new.due, started = new.started,
+    SET status = new.status, retry_count = new.retry_count, next_attempt = coalesce(new.due, task.next_attempt), started = new.started,
         finished = new.finished, failed = new.failed, failures = task.failures + new.failures,
         interruptions = task.interruptions + new.interruptions, result = new.result,
         last_exception = coalesce(new.exception, task.last_exception),
@@ -114,6 +114,20 @@ def texts(values: Collection[str]) -> list[str]:
 
 def insert(cursor: Any, values: Sequence[tuple[Any, ...]]) -> None:
     cursor.execute(INSERT_MANY, _columns(values))
+
+
+def due(cursor: Any, priority: int, now: float, unknown: Collection[str], limit: int) -> list[str]:
+    """Ids of due rows of that priority, in the order they are to start."""
+    cursor.execute(DUE, [priority, now, texts(unknown), limit])
+    return [row[0] for row in cursor.fetchall()]
+
+
+def claim(
+    cursor: Any, boot: str, claimed: Any, ids: Collection[str], now: float, unknown: Collection[str]
+) -> list[Any]:
+    """The rows that were changed, as `rows.claimed` reads them."""
+    cursor.execute(CLAIM, [boot, claimed, texts(ids), now, texts(unknown)])
+    return list(cursor.fetchall())
 
 
 def finish(cursor: Any, values: Sequence[tuple[Any, ...]]) -> int:

@@ -1,5 +1,8 @@
-"""SQLite's statements. Ids travel as one JSON array, so that a statement's text stays the same for any
-number of rows. A unary plus keeps the planner from the partial index where the primary key is better.
+"""SQLite's statements. Rows travel as one JSON array, there and back, so that a statement is one step of
+SQLite's whatever their number: Python's module lets go of the interpreter's lock at each step, and beside busy
+tasks the journal's thread then had to win it back for every row (191 us a task; so it is 20).
+
+A unary plus keeps the planner from the partial index where the primary key is better.
 """
 
 from __future__ import annotations
@@ -7,6 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from typing import Any
+
+import msgspec
+from django.db import OperationalError
 
 # Epoch seconds by the database's clock (SQLite has none of its own: it is this machine's).
 NOW = "((julianday('now') - 2440587.5) * 86400.0)"
@@ -30,20 +36,51 @@ CLAIM = """UPDATE django_ztask_task
     SET status = 'RUNNING', node = %s, claimed = %s, attempts = attempts + 1
     WHERE uuid IN (SELECT value FROM json_each(%s))
       AND +status = 'QUEUED' AND +next_attempt <= %s
-      AND function_name NOT IN (SELECT value FROM json_each(%s))
-    RETURNING uuid, function_name, codec, args, kwargs, mac, created, next_attempt, priority,
-              retry_count, attempts, replays, meta"""
+      AND function_name NOT IN (SELECT value FROM json_each(%s))"""
 
-FINISH = """UPDATE django_ztask_task
-    SET status = %s, retry_count = %s, next_attempt = %s, started = %s, finished = %s, failed = %s,
-        failures = failures + %s, interruptions = interruptions + %s, result = %s,
-        last_exception = coalesce(%s, last_exception), traceback = coalesce(%s, traceback),
-        node = %s
-    WHERE uuid = %s AND node = %s AND attempts = %s AND +status = 'RUNNING'"""
+# What CLAIM has changed. (RETURNING would be one step for each row; JSON has room for 15 digits of a time,
+# which needs 17.)
+CLAIMED = """SELECT uuid, function_name, codec, args, kwargs, mac, created,
+           printf('%%!.17g', next_attempt) AS due, priority, retry_count, attempts, replays, meta
+    FROM django_ztask_task
+    WHERE uuid IN (SELECT value FROM json_each(%s))
+      AND +status = 'RUNNING' AND +node = %s AND claimed = %s"""
+CLAIMED_COLUMNS = "uuid, function_name, codec, args, kwargs, mac, created, due, priority, retry_count, attempts, replays, meta"
 
-ATTEMPT = """INSERT INTO django_ztask_attempt
+
+def _columns(names: str) -> str:
+    """Each array of an array as a row. (The operator ->> says it shorter, from SQLite 3.38 on.)"""
+    return ", ".join(f"json_extract(value, '$[{n}]') AS {name}" for n, name in enumerate(names.split()))
+
+
+# The most frequent end in few words: an array is taken apart column by column.
+SUCCEED = f"""UPDATE django_ztask_task AS task
+    SET status = 'SUCCEEDED', started = new.started, finished = new.finished, result = new.result
+    FROM (SELECT {_columns("uuid boot attempt started finished result")} FROM json_each(%s)) AS new
+    WHERE task.uuid = new.uuid AND task.node = new.boot AND task.attempts = new.attempt
+      AND +task.status = 'RUNNING'"""
+
+# (The due time in whole microseconds: SQLite's reading of a number of 17 digits is not exact.)
+FINISH = f"""UPDATE django_ztask_task AS task
+    SET status = new.status, retry_count = new.retry_count,
+        next_attempt = coalesce(new.due / 1e6, task.next_attempt), started = new.started,
+        finished = new.finished, failed = new.failed, failures = task.failures + new.failures,
+        interruptions = task.interruptions + new.interruptions, result = new.result,
+        last_exception = coalesce(new.exception, task.last_exception),
+        traceback = coalesce(new.traceback, task.traceback), node = new.node
+    FROM (SELECT {
+    _columns(
+        "status retry_count due started finished failed failures interruptions result exception traceback "
+        "node uuid boot attempt"
+    )
+} FROM json_each(%s)) AS new
+    WHERE task.uuid = new.uuid AND task.node = new.boot AND task.attempts = new.attempt
+      AND +task.status = 'RUNNING'"""
+
+ATTEMPT = f"""INSERT INTO django_ztask_attempt
     (task_id, attempt, kind, node, started, finished, exception, traceback)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
+    SELECT {_columns("task_id attempt kind node started finished exception traceback")}
+    FROM json_each(%s) WHERE true ON CONFLICT DO NOTHING"""
 
 ONCE = "(CASE WHEN json_valid(meta) THEN json_extract(meta, '$.at_most_once') END) IS 1"
 
@@ -98,11 +135,59 @@ def insert(cursor: Any, values: Sequence[tuple[Any, ...]]) -> None:
     cursor.executemany(INSERT, values)
 
 
+def due(cursor: Any, priority: int, now: float, unknown: Collection[str], limit: int) -> list[str]:
+    """Ids of due rows of that priority, in the order they are to start."""
+    return [row[0] for row in _read(cursor, DUE, "uuid", [priority, now, texts(unknown), limit])]
+
+
+def claim(
+    cursor: Any, boot: str, claimed: Any, ids: Collection[str], now: float, unknown: Collection[str]
+) -> list[Any]:
+    """The rows that were changed, as `rows.claimed` reads them."""
+    named = texts(ids)
+    cursor.execute(CLAIM, [boot, claimed, named, now, texts(unknown)])
+    return _read(cursor, CLAIMED, CLAIMED_COLUMNS, [named, boot, claimed]) if cursor.rowcount else []
+
+
 def finish(cursor: Any, values: Sequence[tuple[Any, ...]]) -> int:
     """How many rows were changed."""
-    cursor.executemany(FINISH, values)
-    return int(cursor.rowcount)
+    succeeded, others = [], []
+    for value in values:
+        if value[0] == "SUCCEEDED":
+            *_, uuid, boot, attempt = value
+            succeeded.append((uuid, boot, attempt, value[3], value[4], value[8]))
+        else:
+            due = value[2]
+            others.append((*value[:2], None if due is None else round(due * 1e6), *value[3:]))
+    changed = 0
+    for statement, some in ((SUCCEED, succeeded), (FINISH, others)):
+        if some:
+            cursor.execute(statement, [_json(some)])
+            changed += cursor.rowcount
+    return changed
 
 
 def insert_attempts(cursor: Any, values: Sequence[tuple[Any, ...]]) -> None:
-    cursor.executemany(ATTEMPT, values)
+    cursor.execute(ATTEMPT, [_json(values)])
+
+
+def _json(values: Sequence[Sequence[Any]]) -> str:
+    """Raises ValueError for a NUL, where SQLite would end the text without a word."""
+    text = msgspec.json.encode(values).decode()
+    if r"\u0000" in text and any(isinstance(v, str) and "\0" in v for value in values for v in value):
+        raise ValueError("a text holds a NUL")
+    return text
+
+
+def _read(cursor: Any, select: str, columns: str, parameters: list[Any]) -> list[Any]:
+    """The rows of `select`, in one step. JSON cannot hold a BLOB, which somebody has written into a column:
+    then row by row."""
+    try:
+        cursor.execute(f"SELECT json_group_array(json_array({columns})) FROM ({select})", parameters)
+        found: list[Any] = msgspec.json.decode(cursor.fetchone()[0])
+    except OperationalError as error:
+        if "BLOB" not in str(error):
+            raise
+        cursor.execute(select, parameters)
+        found = cursor.fetchall()
+    return found

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import pytest
 from django.db import connection, transaction
 from django.forms.models import model_to_dict
+from msgspec import structs
 
 from django_ztask import journal
 from django_ztask.lifecycle import Kind
@@ -100,7 +100,7 @@ def test_a_refused_row_is_failed_at_once_with_its_reason() -> None:
 
 def test_an_attempt_that_never_began_has_no_start() -> None:
     task = claim_new()
-    journal.finish(connection, BOOT, [dataclasses.replace(ending(task, Kind.NOT_STARTED), started=None)])
+    journal.finish(connection, BOOT, [structs.replace(ending(task, Kind.NOT_STARTED), started=None)])
     assert row(task.id).started is None
 
 

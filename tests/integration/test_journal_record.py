@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.utils import DatabaseError
 from django.test.utils import CaptureQueriesContext
+from msgspec import structs
 
 from django_ztask import journal
 from django_ztask.models import Attempt, Node, Task
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.both_databases
 def test_a_row_holds_what_was_given() -> None:
     policy = {"retry_count": 7, "timeout": 1.5}
     task = new_task("Zürich", due=2_000_000_000.25, created=1_800_000_000.000001, priority=-3, policy=policy)
-    record(dataclasses.replace(task, queue="mail"))
+    record(structs.replace(task, queue="mail"))
     written = row(task.id)
     assert written.function_name == ADD
     assert (written.args, written.kwargs, written.codec, written.mac) == (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from django_ztask.errors import ArgumentError, MacError, ZtaskError
 from django_ztask.serialize import (
@@ -138,9 +138,9 @@ def test_a_row_verifies_under_any_of_our_keys(given: bytes) -> None:
     [
         (ID[:-1] + "2", NAME, PAYLOAD),
         (ID, "os.system", PAYLOAD),
-        (ID, NAME, dataclasses.replace(PAYLOAD, codec="pickle")),
-        (ID, NAME, dataclasses.replace(PAYLOAD, args="[2]")),
-        (ID, NAME, dataclasses.replace(PAYLOAD, kwargs='{"a":1}')),
+        (ID, NAME, structs.replace(PAYLOAD, codec="pickle")),
+        (ID, NAME, structs.replace(PAYLOAD, args="[2]")),
+        (ID, NAME, structs.replace(PAYLOAD, kwargs='{"a":1}')),
         (ID + NAME[0], NAME[1:], PAYLOAD),  # the same characters, cut elsewhere
         (ID, NAME, Payload("jso", "n[1]", "{}")),
         (ID, NAME, Payload("json", "[1]{}", "")),
