@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import json
+import functools
 import sqlite3
 import time
 from typing import Any
@@ -17,86 +17,86 @@ BOOT = "00000000-0000-7000-8000-000000000000"
 BATCH = 200  # rows of a transaction of the daemon's
 
 
-class RawSQLite:
-    """`relaxed`: synchronous=NORMAL, as the daemon works; otherwise FULL, as callers do."""
+class Cursor(sqlite3.Cursor):
+    """Takes the statements as they stand in sql/: written for Django's parameters."""
 
-    def __init__(self, place: str, relaxed: bool) -> None:
-        self.connection = sqlite3.connect(place, timeout=20, isolation_level=None)
-        self.connection.execute("PRAGMA journal_mode = WAL")
-        self.connection.execute(f"PRAGMA synchronous = {'NORMAL' if relaxed else 'FULL'}")
-        self._insert, self._due, self._claim, self._finish = (
-            text.replace("%s", "?") for text in (sqlite.INSERT, sqlite.DUE, sqlite.CLAIM, sqlite.FINISH)
-        )
+    def execute(self, statement: str, values: Any = ()) -> Any:
+        return super().execute(_plain(statement), values)
 
-    def begin(self) -> None:
-        self.connection.execute("BEGIN IMMEDIATE")
-
-    def commit(self) -> None:
-        self.connection.execute("COMMIT")
-
-    def insert(self, row: tuple[Any, ...]) -> None:
-        self.connection.execute(self._insert, row)
-
-    def insert_many(self, rows: list[tuple[Any, ...]]) -> None:
-        self.connection.executemany(self._insert, rows)
-
-    def due(self) -> list[str]:
-        values = (0, time.time(), "[]", BATCH)
-        return [row[0] for row in self.connection.execute(self._due, values)]
-
-    def claim(self, found: list[str]) -> None:
-        values = (BOOT, self.stamp(time.time()), json.dumps(found), time.time(), "[]")
-        self.connection.execute(self._claim, values).fetchall()
-
-    def finish(self, found: list[str]) -> None:
-        self.connection.executemany(self._finish, [finished(task_id, self.stamp) for task_id in found])
-
-    @staticmethod
-    def stamp(epoch: float) -> Any:
-        """The database's own value of a DateTimeField."""
-        return str(datetime.datetime.fromtimestamp(epoch, datetime.UTC).replace(tzinfo=None))
+    def executemany(self, statement: str, values: Any) -> Any:
+        return super().executemany(_plain(statement), values)
 
 
-class RawPostgreSQL:
-    """`relaxed`: synchronous_commit=off, as the daemon works; otherwise on, as callers do."""
+@functools.cache
+def _plain(statement: str) -> str:
+    return statement.replace("%s", "?").replace("%%", "%")
 
-    def __init__(self, place: str, relaxed: bool) -> None:
-        import psycopg
 
-        self.connection = psycopg.connect(place, autocommit=True)
-        self.connection.execute(f"SET synchronous_commit = {'off' if relaxed else 'on'}")
-        self.cursor = self.connection.cursor()
+class Raw:
+    """A connection of the bare driver in autocommit mode, and the statements of its database."""
+
+    statements: Any
+    cursor: Any
+    begin_statement = "BEGIN"
 
     def begin(self) -> None:
-        self.cursor.execute("BEGIN")
+        self.cursor.execute(self.begin_statement)
 
     def commit(self) -> None:
         self.cursor.execute("COMMIT")
 
     def insert(self, row: tuple[Any, ...]) -> None:
-        self.cursor.execute(postgresql.INSERT, row)
+        self.cursor.execute(self.statements.INSERT, row)
 
     def insert_many(self, rows: list[tuple[Any, ...]]) -> None:
-        postgresql.insert(self.cursor, rows)
+        self.statements.insert(self.cursor, rows)
 
     def due(self) -> list[str]:
-        self.cursor.execute(postgresql.DUE, [0, time.time(), [], BATCH])
-        return [row[0] for row in self.cursor.fetchall()]
+        return list(self.statements.due(self.cursor, 0, time.time(), [], BATCH))
 
     def claim(self, found: list[str]) -> None:
-        self.cursor.execute(postgresql.CLAIM, [BOOT, self.stamp(time.time()), found, time.time(), []])
-        self.cursor.fetchall()
+        if found:
+            now = time.time()
+            self.statements.claim(self.cursor, BOOT, self.stamp(now), found, now, [])
 
     def finish(self, found: list[str]) -> None:
         if found:
-            postgresql.finish(self.cursor, [finished(task_id, self.stamp) for task_id in found])
+            self.statements.finish(self.cursor, [finished(task_id, self.stamp) for task_id in found])
 
     @staticmethod
     def stamp(epoch: float) -> Any:
+        """The database's own value of a DateTimeField."""
         return datetime.datetime.fromtimestamp(epoch, datetime.UTC)
 
 
-Raw = RawSQLite | RawPostgreSQL
+class RawSQLite(Raw):
+    """`relaxed`: synchronous=NORMAL, as the daemon works; otherwise FULL, as callers do."""
+
+    statements = sqlite
+    begin_statement = "BEGIN IMMEDIATE"
+
+    def __init__(self, place: str, relaxed: bool) -> None:
+        connection = sqlite3.connect(place, timeout=20, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'NORMAL' if relaxed else 'FULL'}")
+        self.cursor = connection.cursor(Cursor)
+
+    @staticmethod
+    def stamp(epoch: float) -> Any:
+        return str(datetime.datetime.fromtimestamp(epoch, datetime.UTC).replace(tzinfo=None))
+
+
+class RawPostgreSQL(Raw):
+    """`relaxed`: synchronous_commit=off, as the daemon works; otherwise on, as callers do."""
+
+    statements = postgresql
+
+    def __init__(self, place: str, relaxed: bool) -> None:
+        import psycopg
+
+        connection = psycopg.connect(place, autocommit=True)
+        connection.execute(f"SET synchronous_commit = {'off' if relaxed else 'on'}")
+        self.cursor = connection.cursor()
 
 
 def connect(order: dict[str, Any]) -> Raw:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 
+from tests.bench.evidence import Failed
 from tests.bench.figures import Aim, Figure, at_least, times
 from tests.bench.raw import BATCH
 from tests.bench.stage import Stage
@@ -17,7 +18,11 @@ def raw_drain(stage: Stage, count: int) -> float:
     place = stage.raw(relaxed=True)
     hand_over(stage, "raw_many", count // CHUNK, size=CHUNK, raw=place)
     batches = math.ceil(count / BATCH) + 1
-    return count / seconds(hand_over(stage, "raw_drain", batches, raw=place))
+    answers = hand_over(stage, "raw_drain", batches, raw=place)
+    claimed = sum(call[2] for call in answers[0]["calls"])
+    if claimed != count:
+        raise Failed(f"the limit has drained {claimed} of {count} rows")
+    return count / seconds(answers)
 
 
 @workload("backlog")
