@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,8 @@ from tests.bench.workloads import Skipped, Workload, load
 
 
 def main(arguments: list[str]) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM):  # (the daemons are in sessions of their own)
+        signal.signal(number, signal.default_int_handler)
     options = parse(arguments)
     workloads = load()
     if options.list:

@@ -1,12 +1,15 @@
 """scripts/bench as a command, with few tasks: its figures, its JSON, and that a run which lost something has none."""
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from tests.acceptance.daemon import ROOT
+from tests.acceptance.daemon import ROOT, wait_for
 from tests.bench.evidence import LINE, Evidence, Failed
 from tests.bench.figures import at_least, at_most, plus, times
 
@@ -39,6 +42,28 @@ def test_each_figure_has_its_limit_and_its_verdict(tmp_path):
             )
         assert row["figure"] in done.stdout
     assert list(tmp_path.iterdir()) == [path]  # the sites are gone
+
+
+@pytest.mark.acceptance
+def test_a_run_that_is_stopped_leaves_no_process_and_no_file(tmp_path):
+    command = [sys.executable, "-m", "tests.bench", "idle", "--folder", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        pid = int(wait_for(lambda: _pid_of_daemon(tmp_path), "its daemon", 60))
+        os.kill(pid, 0)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _pid_of_daemon(folder):
+    logs = "".join(path.read_text() for path in folder.rglob("daemon-*.log"))
+    found = re.search(r" ready in .* pid (\d+),", logs)
+    return found and found[1]
 
 
 def _bound(row):
