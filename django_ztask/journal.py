@@ -100,15 +100,21 @@ def finish(connection: Connection, boot: str, finishes: Sequence[Finish]) -> lis
     if not finishes:
         return []
     statements = sql.of(connection)
-    values = [rows.finished(connection, boot, finish) for finish in finishes]
+    stamp = rows.stamper(connection)
+    succeeded, others = [], []
+    for finish in finishes:
+        if finish.verdict.event is Event.SUCCEED:
+            succeeded.append(rows.succeeded(stamp, boot, finish))
+        else:
+            others.append(rows.finished(stamp, boot, finish))
     with connection.cursor() as cursor:
-        if statements.finish(cursor, values) == len(finishes):
+        if statements.succeed(cursor, succeeded) + statements.finish(cursor, others) == len(finishes):
             fenced = []
         else:
             fenced = [finish for finish in finishes if not _is_written(cursor, boot, finish)]
         lost = {id(finish) for finish in fenced}
         attempts = [
-            rows.attempted(connection, boot, finish)
+            rows.attempted(stamp, boot, finish)
             for finish in finishes
             if finish.outcome.kind in (Kind.FAILURE, Kind.INTERRUPTED, Kind.REFUSED)
             and id(finish) not in lost

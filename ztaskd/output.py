@@ -16,6 +16,8 @@ from typing import Any
 
 from gevent import monkey
 
+from ztaskd.gathering import Gathering, Lines
+
 # Bytes that a pipe which is ready takes without blocking.
 CHUNK = 4096
 
@@ -67,10 +69,9 @@ def _duplicate(fd: int) -> int:
 
 def _identity(fd: int) -> tuple[int, int]:
     try:
-        found = os.fstat(fd)
+        return os.fstat(fd)[1:3]  # inode and device
     except OSError:
         return -1, -1
-    return found.st_dev, found.st_ino
 
 
 def _is_in_use(fd: int) -> bool:
@@ -151,13 +152,14 @@ class _Bytes(io.RawIOBase):
         return len(data)
 
 
-class LogFile(WatchedFileHandler):
+class LogFile(Gathering, WatchedFileHandler):
     """The -f file: opened anew when it was rotated away; stdout and stderr follow it. What cannot be
     written is counted and said when there is room again."""
 
     def __init__(self, path: str) -> None:
         self.dropped = 0
-        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        Gathering.__init__(self)
+        WatchedFileHandler.__init__(self, path, encoding="utf-8", errors="backslashreplace")
         self._redirect()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -177,7 +179,7 @@ class LogFile(WatchedFileHandler):
             self._redirect()
 
     def handleError(self, record: logging.LogRecord) -> None:
-        self.dropped += 1
+        self.dropped += record.count if isinstance(record, Lines) else 1
 
     def _redirect(self) -> None:
         if self.stream is not None:
@@ -191,8 +193,12 @@ def _lost(lines: int) -> logging.LogRecord:
     return logging.LogRecord("ztaskd", logging.WARNING, __file__, 0, text, None, None)
 
 
-class Console(logging.StreamHandler[Any]):
+class Console(Gathering, logging.StreamHandler[Any]):
     """Standard output, where a reader that is gone costs lines, never work."""
+
+    def __init__(self, stream: Any) -> None:
+        Gathering.__init__(self)
+        logging.StreamHandler.__init__(self, stream)
 
     def handleError(self, record: logging.LogRecord) -> None:
         pass

@@ -44,6 +44,14 @@ CLAIM = """WITH given (node, claimed, ids, now, unknown) AS (
     RETURNING task.uuid, function_name, codec, args, kwargs, mac, created, next_attempt, priority,
               retry_count, attempts, replays, meta"""
 
+# The most frequent end in few columns.
+SUCCEED = """UPDATE django_ztask_task AS task
+    SET status = 'SUCCEEDED', started = new.started, finished = new.finished, result = new.result
+    FROM unnest(%s::text[], %s::text[], %s::int[], %s::timestamptz[], %s::timestamptz[], %s::text[])
+        AS new (uuid, boot, attempt, started, finished, result)
+    WHERE task.uuid = new.uuid AND task.node = new.boot AND task.attempts = new.attempt
+      AND task.status = 'RUNNING'"""
+
 FINISH = """UPDATE django_ztask_task AS task
     SET status = new.status, retry_count = new.retry_count, next_attempt = coalesce(new.due, task.next_attempt), started = new.started,
         finished = new.finished, failed = new.failed, failures = task.failures + new.failures,
@@ -130,8 +138,18 @@ def claim(
     return list(cursor.fetchall())
 
 
+def succeed(cursor: Any, values: Sequence[tuple[Any, ...]]) -> int:
+    """How many rows were changed."""
+    if not values:
+        return 0
+    cursor.execute(SUCCEED, _columns(values))
+    return int(cursor.rowcount)
+
+
 def finish(cursor: Any, values: Sequence[tuple[Any, ...]]) -> int:
     """How many rows were changed."""
+    if not values:
+        return 0
     cursor.execute(FINISH, _columns(values))
     return int(cursor.rowcount)
 

@@ -149,22 +149,21 @@ def claim(
     return _read(cursor, CLAIMED, CLAIMED_COLUMNS, [named, boot, claimed]) if cursor.rowcount else []
 
 
+def succeed(cursor: Any, values: Sequence[tuple[Any, ...]]) -> int:
+    """How many rows were changed."""
+    if not values:
+        return 0
+    cursor.execute(SUCCEED, [_json(values)])
+    return int(cursor.rowcount)
+
+
 def finish(cursor: Any, values: Sequence[tuple[Any, ...]]) -> int:
     """How many rows were changed."""
-    succeeded, others = [], []
-    for value in values:
-        if value[0] == "SUCCEEDED":
-            *_, uuid, boot, attempt = value
-            succeeded.append((uuid, boot, attempt, value[3], value[4], value[8]))
-        else:
-            due = value[2]
-            others.append((*value[:2], None if due is None else round(due * 1e6), *value[3:]))
-    changed = 0
-    for statement, some in ((SUCCEED, succeeded), (FINISH, others)):
-        if some:
-            cursor.execute(statement, [_json(some)])
-            changed += cursor.rowcount
-    return changed
+    if not values:
+        return 0
+    exact = [(*v[:2], None if v[2] is None else round(v[2] * 1e6), *v[3:]) for v in values]
+    cursor.execute(FINISH, [_json(exact)])
+    return int(cursor.rowcount)
 
 
 def insert_attempts(cursor: Any, values: Sequence[tuple[Any, ...]]) -> None:
