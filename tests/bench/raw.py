@@ -59,9 +59,12 @@ class Raw:
             now = time.time()
             self.statements.claim(self.cursor, BOOT, self.stamp(now), found, now, [])
 
-    def finish(self, found: list[str]) -> None:
-        if found:
-            self.statements.finish(self.cursor, [finished(task_id, self.stamp) for task_id in found])
+    def succeed(self, found: list[str]) -> None:
+        now = self.stamp(time.time())
+        rows = [(task_id, BOOT, 1, now, now, "null") for task_id in found]
+        changed = self.statements.succeed(self.cursor, rows)
+        if changed != len(found):
+            raise RuntimeError(f"{changed} of {len(found)} rows were finished")
 
     @staticmethod
     def stamp(epoch: float) -> Any:
@@ -126,9 +129,3 @@ def rows(raw: Raw, first: int, count: int) -> list[tuple[Any, ...]]:
         )
         for n, (task_id, created) in enumerate(made)
     ]
-
-
-def finished(task_id: str, stamp: Any) -> tuple[Any, ...]:
-    """The values of FINISH for a success."""
-    now = stamp(time.time())
-    return ("SUCCEEDED", 2, time.time(), now, now, None, 0, 0, "null", None, None, BOOT, task_id, BOOT, 1)

@@ -122,13 +122,13 @@ def raw_echo(order: Order, numbers: range) -> Call:
 
 
 def raw_drain(order: Order, numbers: range) -> Call:
-    """A transaction of the daemon's: finishes of the last claim, a look, and the next claim. Returns the rows claimed."""
+    """A transaction of the daemon's: successes of the last claim, a look, and the next claim. Returns the rows claimed."""
     connection = raw.connect(order)
     held: list[str] = []
 
     def call(number: int) -> int:
         connection.begin()
-        connection.finish(held)
+        connection.succeed(held)
         held[:] = connection.due()
         connection.claim(held)
         connection.commit()
