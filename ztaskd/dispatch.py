@@ -19,7 +19,7 @@ from django_ztask.rows import Claimed, Finish
 from ztaskd import events
 from ztaskd.attempt import Attempts, cut_off, hand_back
 from ztaskd.committer import Answer, Committer
-from ztaskd.schedule import Alarm, Pace
+from ztaskd.schedule import MOST_AHEAD, Alarm, Pace
 from ztaskd.slots import Slots
 
 
@@ -120,8 +120,8 @@ class Dispatcher:
             return
         ahead = self.pace.ahead(time.monotonic())
         room = self.room(ahead)
-        # (With half of all it may hold still there, a look for a row or two can wait.)
-        worth = min(ahead, (self.slots.size + ahead) // 2)
+        # (While a good part of what was claimed ahead still waits for a slot, a look for a row or two can wait.)
+        worth = ahead - min(ahead // 2, MOST_AHEAD // 4)
         if room <= 0 or (room < worth and not anyway):
             self._backlog = True
             return
