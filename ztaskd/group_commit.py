@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gevent import monkey
@@ -116,23 +116,18 @@ class GroupCommit:
         now = time.time()
         ids: list[str] = []
         if batch.look is not None:
-            connection = self.storage.connection()
-            ids = journal.due(connection, now, batch.look.want, batch.look.unknown)
+            with self.storage.look() as connection:
+                ids = journal.due(connection, now, batch.look.want, batch.look.unknown)
+                answer.next_due = journal.next_due(connection, now)
             answer.more = len(ids) >= batch.look.want
-            answer.next_due = journal.next_due(connection, now)
             self._unknown = batch.look.unknown
-            for odd in [
-                task_id for task_id in ids if "\0" in task_id
-            ]:  # SQLite's json_each() ends a text there
-                ids.remove(odd)
-                self._refusals.fail_unreadable(odd, ValueError("its id holds a NUL"))
-        if batch.finishes or ids or batch.names or batch.found:
+        wanted = self._without_odd(dict.fromkeys([*batch.names, *batch.found, *ids]))
+        if batch.finishes or wanted:
             crashpoints.reach("finish-gathered", batch.finishes)
             full = time.monotonic() - self._synced >= SYNC
             with self.storage.batch(full) as connection:
                 answer.fenced = self._finish(connection, batch.finishes)
                 crashpoints.reach("finish-uncommitted", batch.finishes)
-                wanted = list(dict.fromkeys([*batch.names, *batch.found, *ids]))
                 claimed = journal.claim(connection, self.boot, wanted, now, self._unknown)
                 crashpoints.reach("claim-uncommitted", claimed)
             crashpoints.reach("finish-committed", batch.finishes)
@@ -145,6 +140,14 @@ class GroupCommit:
             self.held.update((task.id, task.attempt) for task in claimed)
             answer.more = answer.more and bool(claimed)  # what others have locked is theirs
         self._post(functools.partial(self._answered, answer))
+
+    def _without_odd(self, ids: Iterable[str]) -> list[str]:
+        """(SQLite's json_each() ends a text at a NUL: a row with such an id would be found for ever.)"""
+        found = list(ids)
+        for odd in [task_id for task_id in found if "\0" in task_id]:
+            found.remove(odd)
+            self._refusals.fail_unreadable(odd, ValueError("its id holds a NUL"))
+        return found
 
     def _wrote(self, full: bool, anything: bool) -> None:
         """(A commit without a change syncs nothing.)"""

@@ -6,7 +6,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -72,6 +72,10 @@ class Storage(ABC):
     @abstractmethod
     def transaction(self, full: bool) -> AbstractContextManager[Any]:
         """A transaction; `full`: synced to disk when it ends. Its value is the connection."""
+
+    def look(self) -> AbstractContextManager[Any]:
+        """What a search for due rows needs: on SQLite no transaction, for it takes no lock."""
+        return nullcontext(self.connection())
 
     def batch(self, full: bool) -> AbstractContextManager[Any]:
         """A transaction for claims and ends, of which Django need not know."""
@@ -178,6 +182,10 @@ class PostgreSQLStorage(Storage):
     SETTINGS = """SELECT set_config('synchronous_commit', %s, true), set_config('lock_timeout', %s, true),
         set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
         set_config('enable_sort', 'off', true)"""
+
+    def look(self) -> AbstractContextManager[Any]:
+        """(It locks the rows that it finds, which is written to the log: that need not be synced.)"""
+        return self.transaction(False)
 
     @contextmanager
     def transaction(self, full: bool) -> Iterator[Any]:
