@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.bench.figures import Figure, at_most, times
 from tests.bench.report import Report
 
-# The same latency whatever waits, and the same memory (MB more).
+# The same latency whatever waits, and the same memory (MiB more).
 LATENCIES, BASE = ("latency-50k", "latency-1m", "latency-sparse"), "latency-0"
 SAME, MEMORY = 1.1, 5.0
 
@@ -23,7 +23,7 @@ def latencies(report: Report) -> None:
                 report.add(name, [Figure(held, row.value, "ms", times(SAME), base.value, BASE)])
         row, base = report.rows.get((name, "RSS")), report.rows.get((BASE, "RSS"))
         if row and base:
-            more = Figure("RSS more than", row.value - base.value, "MB", at_most(MEMORY), base.value, BASE)
+            more = Figure("RSS more than", row.value - base.value, "MiB", at_most(MEMORY), base.value, BASE)
             report.add(name, [more])
 
 

@@ -172,9 +172,9 @@ class Stage(Site):
         return bool(running or queued > self.waiting)
 
     def rss(self, daemon: Daemon) -> float:
-        """Resident memory, in MB."""
+        """Resident memory, in MiB."""
         status = Path(f"/proc/{daemon.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) * 1024 / 1e6
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 def migrate(settings: dict[str, Any], database: Path) -> None:

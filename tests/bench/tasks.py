@@ -16,3 +16,8 @@ def nap(number, seconds):
     write("starts", number)
     time.sleep(seconds)
     write("ends", number)
+
+
+@task()
+def nothing():
+    """Of which nothing but ztaskd's own work is left."""

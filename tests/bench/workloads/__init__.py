@@ -10,7 +10,17 @@ from tests.bench.stage import Stage
 
 Workload = Callable[[Stage], list[Figure]]
 
-MODULES = ("throughput", "callers", "transactions", "drain", "beside", "latency", "waiting", "daemon")
+MODULES = (
+    "throughput",
+    "callers",
+    "transactions",
+    "drain",
+    "beside",
+    "latency",
+    "waiting",
+    "daemon",
+    "steps",
+)
 
 WORKLOADS: dict[str, Workload] = {}
 

@@ -28,12 +28,12 @@ print(time.monotonic_ns(), open("/proc/self/status").read().split("VmRSS:")[1].s
 
 
 def python_and_django(stage: Stage) -> tuple[float, float]:
-    """Seconds from exec, and MB."""
+    """Seconds from exec, and MiB."""
     executed = time.monotonic_ns()
     command = [sys.executable, "-c", DJANGO]
     done = subprocess.run(command, env=stage.env(), cwd=ROOT, capture_output=True, text=True, check=True)
     ready, rss = done.stdout.split()
-    return (int(ready) - executed) / 1e9, int(rss) * 1024 / 1e6
+    return (int(ready) - executed) / 1e9, int(rss) / 1024
 
 
 @workload("start")
@@ -65,7 +65,7 @@ def idle(stage: Stage) -> list[Figure]:
     percent = 100 * (processor_seconds(daemon.pid) - used) / (time.monotonic() - began)
     return [
         Figure("processor, idle", percent, "%", stage.aim(at_most(0.3))),
-        Figure("RSS", stage.rss(daemon), "MB", stage.aim(at_most(55)), limit, "python + Django import"),
+        Figure("RSS", stage.rss(daemon), "MiB", stage.aim(at_most(55)), limit, "python + Django import"),
     ]
 
 

@@ -59,7 +59,7 @@ def latency(stage: Stage, calls: int, rate: float) -> list[Figure]:
         for percent, aim in zip((50, 99), aims, strict=True):
             figure = (percentile(values, percent), "ms", aim, percentile(limit, percent), beside)
             figures.append(Figure(f"{name}, p{percent}", *figure))
-    return [*figures, Figure("RSS", rss, "MB")]
+    return [*figures, Figure("RSS", rss, "MiB")]
 
 
 @workload("latency-0")
