@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from django_ztask import crashpoints, execute, ids, journal, serialize, transport
-from django_ztask.conf import conf, keys
+from django_ztask.conf import conf, key
 from django_ztask.handle import DisabledHandle, EagerHandle, TaskHandle
 from django_ztask.rows import NewTask
 
@@ -61,14 +61,14 @@ def _record(function: TaskFunction[..., Any], calls: list[Call], after: float) -
 
 
 def _rows(function: TaskFunction[..., Any], calls: list[Call], after: float) -> list[NewTask]:
-    key, options, now = keys("row")[0], function.options, time.time()
+    signing, options, now = key("row"), function.options, time.time()
     payloads = [serialize.dump_call(*call, allow_pickle=conf.pickle) for call in calls]
     return [
         NewTask(
             id=task_id,
             function_name=function.name,
             payload=payload,
-            mac=serialize.mac(task_id, function.name, payload, key),
+            mac=serialize.mac(task_id, function.name, payload, signing),
             created=created / 1e6,
             # (`created` only grows in a process, also when the clock is set back; what is due must not wait)
             due=min(created / 1e6, now) + after,
