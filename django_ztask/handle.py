@@ -25,11 +25,12 @@ DISABLED = "DISABLED"
 class TaskHandle(Generic[R]):
     """One task. `status` is what the last look at the row showed (QUEUED right after the call)."""
 
+    _result: str | None = None
+    _traceback: str | None = None
+
     def __init__(self, id: str, status: str = Status.QUEUED.value) -> None:
         self.id = id
         self._status = status
-        self._result: str | None = None
-        self._traceback: str | None = None
 
     @property
     def status(self) -> str:

@@ -7,11 +7,10 @@ Times are epoch seconds. The statements themselves stand in sql/, one module for
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
-
-from django_ztask import crashpoints, rows, sql
+from django_ztask import crashpoints, patience, rows, sql
 from django_ztask.lifecycle import Event, Kind
 from django_ztask.rows import Claimed, Finish, NewTask
 from django_ztask.sql import direct
@@ -28,15 +27,19 @@ CHUNK = 500
 def record(connection: Connection, tasks: Sequence[NewTask]) -> None:
     """Writes new tasks, on the caller's connection and in its transaction when there is one; otherwise
     each CHUNK in a transaction of its own. Raises what the database raises: then the CHUNK is not there."""
-    statements = sql.of(connection)
     for first in range(0, len(tasks), CHUNK):
-        values = [rows.inserted(connection, task) for task in tasks[first : first + CHUNK]]
-        if len(values) == 1:
-            with connection.cursor() as cursor:
-                cursor.execute(statements.INSERT, values[0])
-        else:
-            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-                statements.insert(cursor, values)
+        insert(connection, [rows.inserted(connection, task) for task in tasks[first : first + CHUNK]])
+
+
+def insert(
+    connection: Connection, values: Sequence[tuple[Any, ...]], again: bool = False, began: float | None = None
+) -> None:
+    """Writes up to CHUNK rows, made by `rows.inserted`, with one statement: without a transaction, it is one.
+    `again`: some may be there already, from an attempt that ended in an error. `began`: since when their caller
+    waits (monotonic)."""
+    with connection.cursor() as cursor:
+        write = partial(sql.of(connection).insert, cursor, values, again)
+        patience.patiently(connection, write, began)
 
 
 def due(connection: Connection, now: float, limit: int, unknown: Collection[str] = ()) -> list[str]:

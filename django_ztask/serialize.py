@@ -32,6 +32,8 @@ MAX_DEPTH = 50
 _ATOMS = frozenset({bool, type(None)})
 _INT_LIMIT = 10**4000  # Python refuses to read decimal integers of more than 4300 digits
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 # Characters of a result that a row carries. A batch of 200 ends must stay below the 1 GB of a statement.
 RESULT_LIMIT = 4 * 2**20
 
@@ -85,7 +87,7 @@ def _is_text(value: Any) -> bool:
 
 def to_json(value: object) -> str:
     """JSON text of an exact value, readable as it stands."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value) if value or value.__class__ is not dict else "{}"
 
 
 def dump_call(args: Sequence[Any], kwargs: Mapping[str, Any], *, allow_pickle: bool = True) -> Payload:

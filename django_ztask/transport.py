@@ -17,7 +17,7 @@ from typing import Any
 
 import zmq
 
-from django_ztask.conf import conf, keys
+from django_ztask.conf import conf, key
 from django_ztask.message import Names, encode
 
 # A fresh socket needs a moment for its first handshake (1 ms with a living node). It is waited for once
@@ -61,7 +61,7 @@ class Transport:
         if self.deliver is not None:
             self.deliver(ids, later)
             return
-        frames = encode(Names(list(ids), later), keys("message")[0])
+        frames = encode(Names(list(ids), later), key("message"))
         with self.lock:
             self._open(conf.url)
             if self.monitor is None:

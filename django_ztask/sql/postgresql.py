@@ -24,6 +24,8 @@ INSERT_MANY = """INSERT INTO django_ztask_task
         %s::text[], %s::text[], %s::text[], %s::text[], %s::int[], %s::float8[], %s::timestamptz[],
         %s::text[], %s::int[], %s::text[], %s::text[], %s::jsonb[]) AS new"""
 
+AGAIN = " ON CONFLICT (uuid) DO NOTHING"
+
 DUE = """SELECT uuid FROM django_ztask_task
     WHERE status = 'QUEUED' AND priority = %s AND next_attempt <= %s AND function_name <> ALL(%s::text[])
     ORDER BY next_attempt, created LIMIT %s FOR UPDATE SKIP LOCKED"""
@@ -124,8 +126,10 @@ def texts(values: Collection[str]) -> list[str]:
     return list(values)
 
 
-def insert(cursor: Any, values: Sequence[tuple[Any, ...]]) -> None:
-    cursor.execute(INSERT_MANY, _columns(values))
+def insert(cursor: Any, values: Sequence[tuple[Any, ...]], again: bool) -> None:
+    """With one statement; rows that are there already are left as they are if `again`."""
+    text, given = (INSERT, values[0]) if len(values) == 1 else (INSERT_MANY, _columns(values))
+    cursor.execute(text + AGAIN if again else text, given)
 
 
 def due(cursor: Any, priority: int, now: float, unknown: Collection[str], limit: int) -> list[str]:

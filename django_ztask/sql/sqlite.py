@@ -8,7 +8,10 @@ A unary plus keeps the planner from the partial index where the primary key is b
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -21,6 +24,19 @@ INSERT = """INSERT INTO django_ztask_task
     (uuid, function_name, args, kwargs, retry_count, next_attempt, created, status, queue, priority,
      codec, mac, attempts, failures, crashes, interruptions, replays, meta)
     VALUES (%s, %s, %s, %s, %s, %s, %s, 'QUEUED', %s, %s, %s, %s, 0, 0, 0, 0, 0, %s)"""
+
+_INSERT_MANY = """INSERT INTO django_ztask_task
+    (uuid, function_name, args, kwargs, retry_count, next_attempt, created, queue, priority, codec, mac,
+     meta, status, attempts, failures, crashes, interruptions, replays)
+    SELECT new.*, 'QUEUED', 0, 0, 0, 0, 0 FROM (VALUES {}) AS new WHERE column1 IS NOT NULL"""
+
+_EMPTY = (None,) * 12
+
+# Rows of an INSERT: there is one text for each of these numbers (a connection keeps the statements it has
+# prepared), and what is missing to the next number are empty rows, left out by its WHERE.
+SIZES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 500)
+
+AGAIN = " ON CONFLICT (uuid) DO NOTHING"
 
 DUE = """SELECT uuid FROM django_ztask_task
     WHERE status = 'QUEUED' AND priority = %s AND next_attempt <= %s
@@ -132,8 +148,21 @@ def texts(values: Collection[str]) -> str:
     return json.dumps(list(values))
 
 
-def insert(cursor: Any, values: Sequence[tuple[Any, ...]]) -> None:
-    cursor.executemany(INSERT, values)
+def insert(cursor: Any, values: Sequence[tuple[Any, ...]], again: bool) -> None:
+    """Up to 500 rows; those that are there already are left as they are if `again`. One step, in autocommit
+    with its commit: beside a busy thread, executemany() held the lock for a second."""
+    if len(values) == 1:
+        cursor.execute(INSERT + AGAIN if again else INSERT, values[0])
+        return
+    size = SIZES[bisect_left(SIZES, len(values))]
+    padded = chain(chain.from_iterable(values), _EMPTY * (size - len(values)))
+    cursor.execute(_insert_many(size, again), list(padded))
+
+
+@lru_cache(maxsize=2 * len(SIZES))
+def _insert_many(size: int, again: bool) -> str:
+    row = f"({', '.join(['%s'] * len(_EMPTY))})"
+    return _INSERT_MANY.format(", ".join([row] * size)) + (AGAIN if again else "")
 
 
 def due(cursor: Any, priority: int, now: float, unknown: Collection[str], limit: int) -> list[str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import itertools
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -107,6 +110,35 @@ def test_arguments_the_function_does_not_take_raise_in_the_caller(
     with pytest.raises(TypeError, match=rf"{made.name}: "):
         asyncio.run(made.aasync(*args, **kwargs))
     assert handed_over == []
+
+
+def no_arguments() -> None: ...
+def needed(a: Any, b: Any) -> None: ...
+def some(a: Any, b: Any = 1, *rest: Any) -> None: ...
+def positional_only(a: Any, b: Any = 1, /) -> None: ...
+def named(a: Any, *, b: Any = 1) -> None: ...
+def must_be_named(a: Any, *, b: Any) -> None: ...
+def anything(*args: Any, **kwargs: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "function", [no_arguments, needed, some, positional_only, named, must_be_named, anything]
+)
+def test_calls_are_refused_exactly_as_python_would_refuse_them(function: Any, handed_over: Calls) -> None:
+    made = task(function)
+    for count, kwargs in itertools.product(range(5), ({}, {"a": 1}, {"b": 1}, {"a": 1, "b": 1}, {"c": 1})):
+        args = (0,) * count
+        refusal = None
+        try:
+            inspect.signature(function).bind(*args, **kwargs)
+        except TypeError as error:
+            refusal = f"{made.name}: {error}"
+        if refusal:
+            with pytest.raises(TypeError, match=re.escape(refusal) + "$"):
+                made.async_(*args, **kwargs)
+        else:
+            made.async_(*args, **kwargs)
+            assert handed_over[-1] == (made, [(args, kwargs)], 0.0)
 
 
 def test_one_wrong_item_of_map_refuses_them_all(handed_over: Calls) -> None:

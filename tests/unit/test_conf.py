@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from django_ztask.conf import Settings, conf, keys
+from django_ztask.conf import Settings, conf, key, keys
 
 NAN, INF = float("nan"), float("inf")
 
@@ -164,3 +164,38 @@ def test_the_secret_key_signs_and_the_fallbacks_only_verify() -> None:
 def test_a_lease_too_short_to_be_renewed_is_refused(value: float) -> None:
     with override_settings(ZTASKD_LEASE=value), pytest.raises(ImproperlyConfigured, match="1 second or more"):
         _ = conf.lease
+
+
+def test_a_setting_follows_whatever_changes_it() -> None:
+    def seen() -> tuple[int, int, tuple[str, ...]]:
+        return conf.retry_count, conf.concurrency, conf.imports
+
+    assert seen() == (2, 100, ())
+    with override_settings(ZTASKD_RETRY_COUNT=7, ZTASKD_CONCURRENCY=3, ZTASKD_IMPORTS=["a"]):
+        assert seen() == (7, 3, ("a",))
+        settings.ZTASKD_IMPORTS.append("b")
+        settings.ZTASKD_CONCURRENCY = 4
+        assert seen() == (7, 4, ("a", "b"))
+        with override_settings():
+            del settings.ZTASKD_CONCURRENCY
+            del settings.ZTASKD_RETRY_COUNT
+            assert seen() == (5, 100, ("a", "b"))
+        assert seen() == (7, 4, ("a", "b"))
+    assert seen() == (2, 100, ())
+
+
+def test_what_was_wrong_once_may_be_right_the_next_time() -> None:
+    for _ in range(2):
+        with override_settings(ZTASKD_RETRY_COUNT=True), pytest.raises(ImproperlyConfigured):
+            _ = conf.retry_count
+        with override_settings(ZTASKD_RETRY_COUNT=1):
+            assert conf.retry_count == 1
+
+
+def test_a_new_secret_key_signs_from_then_on() -> None:
+    before = key("row")
+    with override_settings(SECRET_KEY="another"):
+        assert key("row") == keys("row")[0] != before
+    assert key("row") == keys("row")[0] == before
+    with override_settings(SECRET_KEY=""), pytest.raises(ImproperlyConfigured):
+        key("row")

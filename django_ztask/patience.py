@@ -1,0 +1,88 @@
+"""What can be asked of a caller's connection, and how it waits for SQLite's lock: by short sleeps of our own.
+
+SQLite itself sleeps for 1 ms, then 2, 5, 10, ... 100: beside a daemon that takes the lock a thousand times a
+second, a caller would starve.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.db import OperationalError
+
+from django_ztask.conf import read
+
+# Seconds between two attempts to get the lock: the first pause, by what each is longer, the longest.
+FIRST, GROWTH, LONGEST = 0.0001, 1.2, 0.002
+
+BUSY, BUSY_SNAPSHOT = 5, 517  # SQLite's codes
+
+
+def is_free(connection: Any) -> bool:
+    """True when no transaction is open, neither one of Django's nor one begun by hand in SQL."""
+    if connection.in_atomic_block or not connection.get_autocommit():
+        return False
+    if connection.vendor == "sqlite":
+        return not connection.connection.in_transaction
+    return int(connection.connection.info.transaction_status) == 0
+
+
+def is_watched(connection: Any) -> bool:
+    """True when somebody looks at this connection's statements: each is then to be seen once, on it."""
+    return bool(
+        connection.execute_wrappers
+        or connection.force_debug_cursor
+        or read("DEBUG")
+        or "cursor" in vars(connection)  # (replaced: by a debugging tool, or to refuse a test the database)
+    )
+
+
+def patiently(connection: Any, write: Callable[[], None], began: float | None = None) -> None:
+    """Writes, and tries again while another connection holds SQLite's lock: for as long as this connection waits
+    by its own settings (from `began` on, by the monotonic clock). Then raises the OperationalError."""
+    timeout = _timeout(connection)
+    if not timeout:
+        write()
+        return
+    raw = connection.connection
+    deadline, pause = (began or time.monotonic()) + timeout / 1000, FIRST
+    try:
+        raw.execute("PRAGMA busy_timeout = 0")
+        while True:
+            try:
+                return write()
+            except OperationalError as error:
+                if not is_busy(error) or time.monotonic() >= deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(GROWTH * pause, LONGEST)
+    finally:
+        if connection.connection is raw:
+            raw.execute(f"PRAGMA busy_timeout = {timeout}")
+
+
+def is_busy(error: OperationalError) -> bool:
+    """True when another connection holds SQLite's lock. (Not for one that has read what was changed since: that
+    does not pass.)"""
+    code = getattr(error.__cause__, "sqlite_errorcode", None)
+    if code is None:
+        return "database is locked" in str(error)
+    return code & 0xFF == BUSY and code != BUSY_SNAPSHOT
+
+
+def _timeout(connection: Any) -> int:
+    """Milliseconds this connection waits for SQLite's lock by its own settings; 0 where we leave it to them: in a
+    transaction, under somebody's eyes (in a node, a slot's connection waits without stopping the others), and
+    without a write-ahead log, where a commit also waits for readers."""
+    if connection.vendor != "sqlite" or is_watched(connection) or not is_free(connection):
+        return 0
+    raw = connection.connection
+    known, timeout = getattr(connection, "_ztaskd_timeout", (None, 0))
+    if known is not raw:
+        with connection.wrap_database_errors:
+            has_log = raw.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+            timeout = raw.execute("PRAGMA busy_timeout").fetchone()[0] if has_log else 0
+        connection._ztaskd_timeout = raw, timeout
+    return int(timeout)
