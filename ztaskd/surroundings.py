@@ -67,7 +67,7 @@ class Surroundings:
             self._reads = [belonging.read for belonging in self._belongings]
             self._noted = self._look()
         # (gevent closes a pipe or a terminal later than os.close() returns, most often after the task's end.)
-        elif self._lent or standard.changed():
+        elif self._lent or not standard.seem_untouched():
             self._put_back(self._ended or task, self._look())
 
     def _look(self) -> list[Any]:
