@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from django_ztask.decorators import task
     from django_ztask.execute import current_task
+    from django_ztask.writer import flush
 
-__all__ = ["__version__", "current_task", "task"]
+__all__ = ["__version__", "current_task", "flush", "task"]
 
 __version__ = "1.0.0.dev0"
 
-_HOMES = {"task": "django_ztask.decorators", "current_task": "django_ztask.execute"}
+_HOMES = {
+    "task": "django_ztask.decorators",
+    "current_task": "django_ztask.execute",
+    "flush": "django_ztask.writer",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -17,9 +17,11 @@ from django_ztask import (
     serialize,
     together,
     transport,
+    writer,
 )
 from django_ztask.announcement import Announcement
 from django_ztask.conf import conf, key
+from django_ztask.draft import Draft
 from django_ztask.handle import DisabledHandle, EagerHandle, TaskHandle
 from django_ztask.rows import NewTask
 
@@ -58,12 +60,29 @@ def _record(function: TaskFunction[..., Any], calls: list[Call], after: float) -
     from django.db import connections
 
     function.ensure_importable()
-    rows = _rows(function, calls, after)
+    drafts = _drafts(function, calls, after)
     connection = connections[conf.database]
-    transport.connect()
-    crashpoints.reach("caller-before-insert")
-    _write(connection, rows, after)
-    return [TaskHandle(row.id) for row in rows]
+    confirm = function.options.confirm
+    if not (conf.confirm if confirm is None else confirm) and _can_wait(connection):
+        writer.take(conf.database, drafts)
+    else:
+        signing = key("row")
+        transport.connect()
+        crashpoints.reach("caller-before-insert")
+        _write(connection, [draft.signed(signing) for draft in drafts], after)
+    return [TaskHandle(draft.id) for draft in drafts]
+
+
+def _can_wait(connection: Any) -> bool:
+    """False in a transaction, whose fate the rows share; under the eyes of somebody who counts or forbids
+    statements; and in a node, which a second thread with a second connection would only slow down."""
+    if transport.in_node() or connection.in_atomic_block or connection.execute_wrappers:
+        return False
+    if connection.force_debug_cursor or "cursor" in vars(connection):
+        return False
+    if connection.connection is None:
+        return bool(connection.settings_dict["AUTOCOMMIT"])
+    return bool(connection.autocommit) and not patience.is_open(connection)
 
 
 def _write(connection: Any, rows: list[NewTask], after: float) -> None:
@@ -86,22 +105,21 @@ def _write(connection: Any, rows: list[NewTask], after: float) -> None:
         said()
 
 
-def _rows(function: TaskFunction[..., Any], calls: list[Call], after: float) -> list[NewTask]:
-    signing, options, now = key("row"), function.options, time.time()
-    payloads = [serialize.dump_call(*call, allow_pickle=conf.pickle) for call in calls]
+def _drafts(function: TaskFunction[..., Any], calls: list[Call], after: float) -> list[Draft]:
+    options, now, name = function.options, time.time(), function.name
+    allow_pickle, retry_count = conf.pickle, options.retries(conf.retry_count)
+    payloads = [serialize.dump_call(*call, allow_pickle=allow_pickle) for call in calls]
     return [
-        NewTask(
-            id=task_id,
-            function_name=function.name,
-            payload=payload,
-            mac=serialize.mac(task_id, function.name, payload, signing),
-            created=created / 1e6,
-            # (`created` only grows in a process, also when the clock is set back; what is due must not wait)
-            due=min(created / 1e6, now) + after,
-            queue=options.queue,
-            priority=options.priority,
-            retry_count=options.retries(conf.retry_count),
-            policy=options.policy(),
+        # (`created` only grows in a process, also when the clock is set back; what is due must not wait)
+        Draft(
+            task_id,
+            name,
+            payload,
+            options,
+            retry_count,
+            created / 1e6,
+            min(created / 1e6, now) + after,
+            after > 0,
         )
         for (task_id, created), payload in zip(ids.new(len(calls)), payloads, strict=True)
     ]

@@ -166,6 +166,8 @@ class Settings:
     on_load = Setting((), names)
     # The alias of the journal's database. A busy SQLite site can give the journal a file of its own.
     database = Setting("default", text)
+    # False: calls return before their rows are committed, and lose them when the process is killed.
+    confirm = Setting(True, boolean)
     # Slots: enough to wait for a hundred sockets at once, few enough for a database's default connections.
     concurrency = Setting(100, positive)
     # True as it always was; False refuses pickle in callers and nodes.

@@ -48,7 +48,8 @@ class TaskFunction(Generic[P, R]):
         """Records the call as a task that is due now.
 
         When this returns, the task is committed (inside `transaction.atomic()`: it exists if and only if
-        the transaction commits). Raises TypeError for arguments the function does not take, ArgumentError
+        the transaction commits; with confirm=False, outside of one: it is committed in a moment, and lost
+        only if this process is killed before). Raises TypeError for arguments the function does not take, ArgumentError
         for what cannot be serialised, and the database's own error when the row cannot be written.
         """
         return self._enqueue([(args, kwargs)])[0]
@@ -65,7 +66,7 @@ class TaskFunction(Generic[P, R]):
         return self._enqueue([(args, kwargs)], seconds)[0]
 
     async def aasync(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
-        """`async_` for coroutines."""
+        """`async_` for coroutines. (With confirm=False, `async_` itself does not block them.)"""
         return (await sync_to_async(self._enqueue)([(args, kwargs)]))[0]
 
     def map(self, calls: Iterable[Any]) -> list[TaskHandle[R]]:
@@ -140,6 +141,7 @@ def task(
     backoff: float | None = None,
     timeout: float | None = None,
     at_most_once: bool = False,
+    confirm: bool | None = None,
 ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 def task(function: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Decorator: `@task()`, bare `@task`, or with the options that `Options` describes and a `name`.

@@ -58,6 +58,15 @@ class ResultUnavailable(ZtaskError):
     returned could not be serialised."""
 
 
+class NotFlushed(ZtaskError, TimeoutError):
+    """Calls with confirm=False are not committed in time. `ids`: of their tasks; they are still tried."""
+
+    def __init__(self, ids: list[str]) -> None:
+        first = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
+        super().__init__(f"{len(ids)} task(s) handed over with confirm=False are not committed yet: {first}")
+        self.ids = ids
+
+
 class TimeLimitExceeded(ZtaskError, TimeoutError):
     """Raised inside a task that ran longer than its `timeout` (seconds)."""
 

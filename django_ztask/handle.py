@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from django_ztask import serialize
+from django_ztask import serialize, writer
 from django_ztask.conf import conf, keys
 from django_ztask.errors import ResultTimeout, ResultUnavailable, TaskFailed
 from django_ztask.lifecycle import Status
@@ -18,6 +18,9 @@ R = TypeVar("R")
 # Seconds between two looks at the row: soon at first, for tasks of milliseconds; then 2 % of what was
 # waited already, so that a long wait costs the database little.
 FIRST_POLL, LAST_POLL = 0.002, 0.25
+
+# Seconds that a look waits for rows of this process that are not written yet (confirm=False).
+FLUSH = 5.0
 
 DISABLED = "DISABLED"
 
@@ -39,7 +42,8 @@ class TaskHandle(Generic[R]):
         return self._status
 
     def refresh(self) -> TaskHandle[R]:
-        """Looks at the row and returns this handle. Raises ResultUnavailable when the row is gone."""
+        """Looks at the row and returns this handle. Raises ResultUnavailable when the row is gone, and
+        NotFlushed when it is not written yet (confirm=False), since the database is away."""
         row = self._load()
         self._status, self._result = row.status, row.result
         self._traceback = row.traceback or row.last_exception
@@ -87,7 +91,11 @@ class TaskHandle(Generic[R]):
         from django_ztask.models import Task
 
         rows = Task.objects.using(conf.database).filter(uuid=self.id)
-        row = rows.only("status", "result", "traceback", "last_exception").first()
+        rows = rows.only("status", "result", "traceback", "last_exception")
+        row = rows.first()
+        if row is None and writer.is_busy():  # it may be one of those that wait
+            writer.flush(FLUSH)
+            row = rows.first()
         if row is None:
             raise ResultUnavailable(f"there is no task {self.id}: it was rolled back, pruned or deleted")
         return row

@@ -18,7 +18,8 @@ class Options:
     retry_count: retries after the first attempt. retry_after: seconds between attempts. backoff: each
     further pause is this many times the one before. timeout: seconds until TimeLimitExceeded is raised in
     the task. at_most_once: never started again once it has started, whatever happens: no retries, and after
-    a crash or an interruption it is FAILED.
+    a crash or an interruption it is FAILED. confirm: False lets a call outside of a transaction return before
+    its row is committed; a thread of the process commits it in a moment, with others.
     """
 
     queue: str = "default"
@@ -28,6 +29,7 @@ class Options:
     backoff: float | None = None
     timeout: float | None = None
     at_most_once: bool = False
+    confirm: bool | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.queue, str) or not 1 <= len(self.queue) <= 100:
@@ -38,6 +40,8 @@ class Options:
             whole_number("retry_count", self.retry_count, 0, 2**31 - 1)
         if not isinstance(self.at_most_once, bool):
             raise TypeError(f"at_most_once must be True or False, not {self.at_most_once!r}")
+        if self.confirm is not None and not isinstance(self.confirm, bool):
+            raise TypeError(f"confirm must be True or False, not {self.confirm!r}")
         if self.at_most_once and self.retry_count:
             raise ValueError("at_most_once tasks are not retried: leave out retry_count")
         for name, least in (("retry_after", "0 or more"), ("backoff", "1 or more"), ("timeout", "above 0")):

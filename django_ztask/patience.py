@@ -24,9 +24,14 @@ def is_free(connection: Any) -> bool:
     """True when no transaction is open, neither one of Django's nor one begun by hand in SQL."""
     if connection.in_atomic_block or not connection.get_autocommit():
         return False
+    return not is_open(connection)
+
+
+def is_open(connection: Any) -> bool:
+    """True when a transaction was begun by hand, in SQL, on a connection that is there."""
     if connection.vendor == "sqlite":
-        return not connection.connection.in_transaction
-    return int(connection.connection.info.transaction_status) == 0
+        return bool(connection.connection.in_transaction)
+    return int(connection.connection.info.transaction_status) != 0
 
 
 def is_watched(connection: Any) -> bool:

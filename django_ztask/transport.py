@@ -154,6 +154,11 @@ def send(ids: Sequence[str], later: float | None) -> None:
         logger.warning("no message about %d task(s): %r; the node's next sweep finds them", len(ids), error)
 
 
+def in_node() -> bool:
+    """True in a ztaskd daemon."""
+    return _transport.deliver is not None
+
+
 def deliver_to(deliver: Deliver | None) -> None:
     """In a node: hand the names over directly."""
     _transport.deliver = deliver

@@ -1,0 +1,273 @@
+"""confirm=False: who waits for what, what is written in the end, and what an error costs. On both databases."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+from django.db import connection, connections, transaction
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+
+import django_ztask
+from django_ztask import journal, transport, writer
+from django_ztask.errors import ArgumentError, NotFlushed
+from django_ztask.models import Task
+from tests.integration.conftest import Messages
+from tests.integration.helpers import claim, race, row, run_script
+from tests.project.shop.tasks import add
+
+pytestmark = pytest.mark.both_databases
+
+later = add.using(confirm=False)
+
+
+@pytest.fixture(autouse=True)
+def own_thread(database: object, messages: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """(Messages that are heard in place of a socket make this process look like a node.)"""
+    monkeypatch.setattr(transport, "in_node", lambda: False)
+    monkeypatch.setattr(writer, "IDLE", 0.05)
+    yield
+    threads = [each._thread for each in writer._writers.values()]
+    for thread in threads:
+        if thread is not None:
+            thread.join(30)
+            assert not thread.is_alive()
+    writer._writers.clear()
+
+
+@contextmanager
+def nobody_writes(vendor: str) -> Iterator[None]:
+    """Another connection keeps everybody from writing tasks."""
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("BEGIN IMMEDIATE" if vendor == "sqlite" else "BEGIN")
+            if vendor == "postgresql":
+                cursor.execute("LOCK TABLE django_ztask_task IN EXCLUSIVE MODE")
+            held.set()
+            let_go.wait(60)
+            cursor.execute("COMMIT")
+        connections.close_all()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(60)
+    try:
+        yield
+    finally:
+        let_go.set()
+        thread.join()
+
+
+def test_flush_returns_when_all_rows_are_committed_in_the_order_of_the_calls(messages: Messages) -> None:
+    handles = [later.async_(n) for n in range(2000)]
+    assert django_ztask.flush() is None
+    written = Task.objects.order_by("created").values_list("uuid", "args")
+    assert list(written) == [(handle.id, f"[{n}]") for n, handle in enumerate(handles)]
+    assert [name for ids, _ in messages for name in ids] == [handle.id for handle in handles]
+    assert len(messages) < 200, "rows are committed and announced in groups"
+
+
+def test_the_row_is_what_a_confirmed_call_writes(messages: Messages) -> None:
+    chosen = later.using(queue="mail", priority=7, retry_count=9, backoff=2.0)
+    handle, due = chosen.async_(1, b=2), later.after(60, 3)
+    django_ztask.flush()
+    written = row(handle.id)
+    assert (written.args, written.kwargs, written.queue, written.priority) == ("[1]", '{"b":2}', "mail", 7)
+    assert (written.retry_count, written.meta) == (9, {"retry_count": 9, "backoff": 2.0})
+    assert [task.id for task in claim(handle.id)] == [handle.id]
+    assert [moment for _, moment in messages if moment] == [row(due.id).next_attempt]
+
+
+def test_a_handle_waits_for_the_row_it_is_asked_about() -> None:
+    handle = later.async_(1)
+    assert handle.refresh().status == "QUEUED"
+
+
+def test_in_a_transaction_it_changes_nothing() -> None:
+    with suppress(RuntimeError), transaction.atomic():
+        inside = later.async_(1)
+        assert Task.objects.filter(uuid=inside.id).exists()
+        raise RuntimeError
+    assert not Task.objects.exists()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        kept = later.async_(2)
+    assert list(Task.objects.values_list("uuid", flat=True)) == [kept.id]
+    assert not writer._writers
+
+
+def test_in_a_transaction_begun_by_hand_it_changes_nothing() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        handle = later.async_(1)
+        cursor.execute("ROLLBACK")
+    assert not Task.objects.filter(uuid=handle.id).exists()
+    assert not writer._writers
+
+
+def test_who_counts_statements_sees_the_row_written() -> None:
+    with CaptureQueriesContext(connection) as captured:
+        later.async_(1)
+    assert [query for query in captured.captured_queries if "INSERT INTO django_ztask_task" in query["sql"]]
+
+
+def test_the_setting_and_the_option_decide_and_the_option_comes_first() -> None:
+    with override_settings(ZTASKD_CONFIRM=False):
+        add.async_(1)
+        assert writer._writers
+        django_ztask.flush()
+        writer._writers["default"]._thread.join(30)  # type: ignore[union-attr]
+        writer._writers.clear()
+        add.using(confirm=True).async_(2)
+        assert not writer._writers
+    assert Task.objects.count() == 2
+
+
+@pytest.mark.parametrize("wrong", ["no", 0, 1.0])
+def test_confirm_is_true_or_false(wrong: object) -> None:
+    with pytest.raises(TypeError, match="confirm must be True or False"):
+        add.using(confirm=wrong)
+
+
+def test_what_is_wrong_with_the_arguments_is_said_by_the_call() -> None:
+    with pytest.raises(ArgumentError):
+        later.async_(lambda: None)
+    with pytest.raises(TypeError, match="missing a required argument"):
+        later.async_()
+
+
+def test_the_arguments_are_those_of_the_moment_of_the_call() -> None:
+    basket = [1]
+    handle = later.async_(basket)
+    basket.append(2)
+    django_ztask.flush()
+    assert row(handle.id).args == "[[1]]"
+
+
+def test_a_coroutine_may_call_it_as_it_is() -> None:
+    async def calls() -> str:
+        return later.async_(1).id
+
+    task_id = asyncio.run(calls())
+    django_ztask.flush()
+    assert row(task_id).status == "QUEUED"
+
+
+def test_each_row_of_many_threads_is_there_once_and_in_its_threads_order() -> None:
+    def calls(own: object) -> list[str]:
+        return [later.async_(n).id for n in range(100)]
+
+    each = race(*[calls] * 16)
+    django_ztask.flush()
+    order = list(Task.objects.order_by("created").values_list("uuid", flat=True))
+    assert sorted(order) == sorted(task_id for ids in each for task_id in ids)
+    place = {task_id: n for n, task_id in enumerate(order)}
+    for ids in each:
+        assert sorted(ids, key=place.__getitem__) == ids
+
+
+def test_flush_says_what_is_not_written_in_time_and_nothing_is_lost(vendor: str) -> None:
+    with nobody_writes(vendor):
+        handles = [later.async_(n) for n in range(7)]
+        with pytest.raises(NotFlushed, match=r"7 task\(s\) .*confirm=False.*, \.\.\.") as raised:
+            django_ztask.flush(timeout=0.2)
+    assert raised.value.ids == [handle.id for handle in handles]
+    django_ztask.flush()
+    assert Task.objects.count() == 7
+
+
+def test_calls_wait_for_room(vendor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "MOST", 5)
+    monkeypatch.setattr(journal, "CHUNK", 2)
+    done: list[int] = []
+
+    def calls() -> None:
+        for n in range(20):
+            later.async_(n)
+            done.append(n)
+
+    caller = threading.Thread(target=calls)
+    with nobody_writes(vendor):
+        caller.start()
+        caller.join(0.5)
+        assert caller.is_alive()
+        assert len(done) <= 7, "five wait, two are on their way"
+    caller.join(30)
+    assert not caller.is_alive()
+    django_ztask.flush()
+    assert Task.objects.count() == 20
+
+
+def test_a_row_that_the_database_refuses_is_named_and_stops_no_other(
+    vendor: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("ztaskd"), "propagate", True)
+    with connection.cursor() as cursor:
+        if vendor == "postgresql":
+            cursor.execute("ALTER TABLE django_ztask_task ADD CHECK (args NOT LIKE '%poison%')")
+        else:
+            cursor.execute(
+                "CREATE TRIGGER no_poison BEFORE INSERT ON django_ztask_task WHEN NEW.args LIKE '%poison%' "
+                "BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed'); END"
+            )
+    handles = [later.async_("poison" if n == 25 else n) for n in range(50)]
+    django_ztask.flush()
+    written = set(Task.objects.values_list("uuid", flat=True))
+    assert written == {handle.id for n, handle in enumerate(handles) if n != 25}
+    [line] = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert handles[25].id in line
+    assert add.name in line
+
+
+def test_a_commit_that_raised_although_it_was_made_writes_nothing_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from django.db import OperationalError
+
+    honest, failures = journal.insert, [1, 2]
+
+    def insert(*args: object, **kwargs: object) -> None:
+        honest(*args, **kwargs)  # type: ignore[arg-type]
+        if failures:
+            failures.pop()
+            raise OperationalError("the connection is gone")
+
+    monkeypatch.setattr(journal, "insert", insert)
+    handles = [later.async_(n) for n in range(10)]
+    django_ztask.flush()
+    assert sorted(Task.objects.values_list("uuid", flat=True)) == sorted(handle.id for handle in handles)
+
+
+def test_a_fork_takes_nothing_along(database: object, vendor: str) -> None:
+    if vendor == "postgresql":
+        pytest.skip("the script's database is SQLite's")
+    said = run_script(
+        """
+import os, django_ztask
+from django.db import connection
+from django_ztask import writer
+with connection.cursor() as cursor:
+    cursor.execute("BEGIN IMMEDIATE")
+    import threading
+    calls = threading.Thread(target=lambda: [add.using(confirm=False).async_(n) for n in range(5)])
+    calls.start()
+    calls.join()
+    if os.fork() == 0:
+        django_ztask.flush()
+        os._exit(0 if not writer.is_busy() else 1)
+    _, code = os.wait()
+    cursor.execute("COMMIT")
+django_ztask.flush()
+from django_ztask.models import Task
+print(code, Task.objects.count())
+""",
+        database,  # type: ignore[arg-type]
+    )
+    assert said == "0 5\n"
