@@ -14,7 +14,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from django_ztask import transport
+from django_ztask import transport, writer
 from tests import postgres
 
 Messages = list[tuple[list[str], float | None]]
@@ -88,3 +88,17 @@ def messages() -> Iterator[Messages]:
     transport.deliver_to(deliver)
     yield sent
     transport.deliver_to(None)
+
+
+@pytest.fixture
+def writing_thread(database: object, messages: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What confirm=False needs: no node here (as which we pass, hearing messages), and a thread that ends."""
+    monkeypatch.setattr(transport, "in_node", lambda: False)
+    monkeypatch.setattr(writer, "IDLE", 0.05)
+    yield
+    threads = [each._thread for each in writer._writers.values()]
+    for thread in threads:
+        if thread is not None:
+            thread.join(30)
+            assert not thread.is_alive()
+    writer._writers.clear()

@@ -22,6 +22,7 @@ DEFAULTS = {
     "ZTASKD_RETRY_AFTER": 5.0,
     "ZTASKD_ON_LOAD": (),
     "ZTASKD_DATABASE": "default",
+    "ZTASKD_CONFIRM": True,
     "ZTASKD_CONCURRENCY": 100,
     "ZTASKD_PICKLE": True,
     "ZTASKD_IMPORTS": (),
