@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -93,16 +94,20 @@ def _write(connection: Any, rows: list[NewTask], after: float) -> None:
         if rows:
             announcement.pending(connection).add(rows, after)
         return
-    said = Announcement()
-    said.add(rows, after)
     if not patience.is_free(connection):
         # In a manual transaction (autocommit off) on_commit would raise after the INSERT: the sweep finds it.
         journal.record(connection, rows)
     elif len(rows) == 1 and not patience.is_watched(connection):
-        together.record(connection, rows, said)
+        together.record(connection, rows, _said(rows, after))
     else:
-        journal.record(connection, rows)
-        said()
+        # Each chunk as soon as it is there: the first tasks of a map() start while the last are being written.
+        journal.record(connection, rows, lambda chunk: _said(chunk, after)())
+
+
+def _said(rows: Sequence[NewTask], after: float) -> Announcement:
+    said = Announcement()
+    said.add(rows, after)
+    return said
 
 
 def _drafts(function: TaskFunction[..., Any], calls: list[Call], after: float) -> list[Draft]:

@@ -6,7 +6,7 @@ Times are epoch seconds. The statements themselves stand in sql/, one module for
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,18 @@ INTERRUPTED = "nobody knows how far it got: its node died, or its end was undone
 CHUNK = 500
 
 
-def record(connection: Connection, tasks: Sequence[NewTask]) -> None:
+def record(
+    connection: Connection,
+    tasks: Sequence[NewTask],
+    written: Callable[[Sequence[NewTask]], None] = lambda chunk: None,
+) -> None:
     """Writes new tasks, on the caller's connection and in its transaction when there is one; otherwise
-    each CHUNK in a transaction of its own. Raises what the database raises: then the CHUNK is not there."""
+    each CHUNK in a transaction of its own. `written` is told of each CHUNK. Raises what the database raises:
+    then the CHUNK is not there."""
     for first in range(0, len(tasks), CHUNK):
-        insert(connection, [rows.inserted(connection, task) for task in tasks[first : first + CHUNK]])
+        chunk = tasks[first : first + CHUNK]
+        insert(connection, [rows.inserted(connection, task) for task in chunk])
+        written(chunk)
 
 
 def insert(

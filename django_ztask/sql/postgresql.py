@@ -126,7 +126,7 @@ def texts(values: Collection[str]) -> list[str]:
     return list(values)
 
 
-def insert(cursor: Any, values: Sequence[tuple[Any, ...]], again: bool) -> None:
+def insert(cursor: Any, values: Sequence[tuple[Any, ...]], again: bool = False) -> None:
     """With one statement; rows that are there already are left as they are if `again`."""
     text, given = (INSERT, values[0]) if len(values) == 1 else (INSERT_MANY, _columns(values))
     cursor.execute(text + AGAIN if again else text, given)

@@ -148,7 +148,7 @@ def texts(values: Collection[str]) -> str:
     return json.dumps(list(values))
 
 
-def insert(cursor: Any, values: Sequence[tuple[Any, ...]], again: bool) -> None:
+def insert(cursor: Any, values: Sequence[tuple[Any, ...]], again: bool = False) -> None:
     """Up to 500 rows; those that are there already are left as they are if `again`. One step, in autocommit
     with its commit: beside a busy thread, executemany() held the lock for a second."""
     if len(values) == 1:

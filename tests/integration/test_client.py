@@ -60,11 +60,12 @@ def test_the_options_of_the_call_stand_in_the_row() -> None:
     assert written.meta == {"retry_count": 9, "retry_after": 3, "backoff": 2.0, "timeout": 1.5}
 
 
-def test_map_is_rows_in_order_and_one_message(messages: Messages) -> None:
+def test_map_is_rows_in_order_and_a_message_for_each_500(messages: Messages) -> None:
     handles = add.map(range(1200))
     stored = Task.objects.order_by("created").values_list("uuid", "args")
     assert list(stored) == [(handle.id, f"[{n}]") for n, handle in enumerate(handles)]
-    assert messages == [([handle.id for handle in handles], None)]
+    ids = [handle.id for handle in handles]
+    assert messages == [(ids[:500], None), (ids[500:1000], None), (ids[1000:], None)]
 
 
 def test_an_argument_that_cannot_be_carried_leaves_neither_row_nor_message(messages: Messages) -> None:
