@@ -33,7 +33,8 @@ HIGH_WATER = 1000
 # A stopped node is dropped from the round after one silent heartbeat (milliseconds).
 HEARTBEAT, HEARTBEAT_TIMEOUT = 1000, 2000
 
-RECONNECT, RECONNECT_MAX = 100, 1000  # milliseconds
+# Milliseconds between attempts to reach a node that is away. (Most find out that it is back well within a sweep.)
+RECONNECT, RECONNECT_MAX = 50, 200
 
 logger = logging.getLogger("ztaskd")
 
