@@ -7,14 +7,23 @@ import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from django_ztask import crashpoints, execute, ids, journal, serialize, transport
+from django_ztask import (
+    announcement,
+    crashpoints,
+    execute,
+    ids,
+    journal,
+    patience,
+    serialize,
+    together,
+    transport,
+)
+from django_ztask.announcement import Announcement
 from django_ztask.conf import conf, key
 from django_ztask.handle import DisabledHandle, EagerHandle, TaskHandle
 from django_ztask.rows import NewTask
 
 if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
-
     from django_ztask.decorators import TaskFunction
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -53,11 +62,28 @@ def _record(function: TaskFunction[..., Any], calls: list[Call], after: float) -
     connection = connections[conf.database]
     transport.connect()
     crashpoints.reach("caller-before-insert")
-    journal.record(connection, rows)
-    if connection.in_atomic_block:
-        crashpoints.reach("caller-before-commit")
-    _announce(connection, rows, after)
+    _write(connection, rows, after)
     return [TaskHandle(row.id) for row in rows]
+
+
+def _write(connection: Any, rows: list[NewTask], after: float) -> None:
+    """In the caller's transaction, to be announced when it commits; else committed and announced now."""
+    if connection.in_atomic_block:
+        journal.record(connection, rows)
+        crashpoints.reach("caller-before-commit")
+        if rows:
+            announcement.pending(connection).add(rows, after)
+        return
+    said = Announcement()
+    said.add(rows, after)
+    if not patience.is_free(connection):
+        # In a manual transaction (autocommit off) on_commit would raise after the INSERT: the sweep finds it.
+        journal.record(connection, rows)
+    elif len(rows) == 1 and not patience.is_watched(connection):
+        together.record(connection, rows, said)
+    else:
+        journal.record(connection, rows)
+        said()
 
 
 def _rows(function: TaskFunction[..., Any], calls: list[Call], after: float) -> list[NewTask]:
@@ -79,51 +105,3 @@ def _rows(function: TaskFunction[..., Any], calls: list[Call], after: float) -> 
         )
         for (task_id, created), payload in zip(ids.new(len(calls)), payloads, strict=True)
     ]
-
-
-class Announcement:
-    """The names that one transaction will make known when it commits: one message, however many tasks."""
-
-    def __init__(self) -> None:
-        self.ids: list[str] = []
-        self.later: float | None = None
-
-    def add(self, rows: list[NewTask], after: float) -> None:
-        if after > 0:
-            due = min(row.due for row in rows)
-            self.later = due if self.later is None else min(self.later, due)
-        else:
-            self.ids.extend(row.id for row in rows)
-
-    def __call__(self) -> None:
-        crashpoints.reach("caller-before-message")
-        transport.send(self.ids, self.later)
-
-
-def _announce(connection: BaseDatabaseWrapper, rows: list[NewTask], after: float) -> None:
-    """Now when the rows are committed, else on commit. Never raises: the sweep finds what goes unsaid."""
-    if not rows:
-        return
-    if connection.in_atomic_block:
-        _pending(connection).add(rows, after)
-    elif connection.get_autocommit():
-        announcement = Announcement()
-        announcement.add(rows, after)
-        announcement()
-    # In a manual transaction (autocommit off) on_commit would raise after the INSERT: the sweep finds it.
-
-
-def _pending(connection: Any) -> Announcement:
-    """This transaction's announcement; a new one when a savepoint's rollback has dropped it.
-
-    Django keeps the hooks in `connection.run_on_commit` and removes those of a rolled back savepoint. The
-    position is remembered, so that a thousand calls in one transaction need no search.
-    """
-    hooks = connection.run_on_commit
-    announcement, position = getattr(connection, "_ztaskd_announcement", (None, 0))
-    if position < len(hooks) and hooks[position][1] is announcement:
-        return announcement
-    announcement = Announcement()
-    connection._ztaskd_announcement = announcement, len(hooks)
-    connection.on_commit(announcement, robust=True)
-    return announcement

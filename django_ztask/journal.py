@@ -30,12 +30,15 @@ def record(connection: Connection, tasks: Sequence[NewTask]) -> None:
         insert(connection, [rows.inserted(connection, task) for task in tasks[first : first + CHUNK]])
 
 
-def insert(connection: Connection, values: Sequence[tuple[Any, ...]], again: bool = False) -> None:
+def insert(
+    connection: Connection, values: Sequence[tuple[Any, ...]], again: bool = False, began: float | None = None
+) -> None:
     """Writes up to CHUNK rows, made by `rows.inserted`, with one statement: without a transaction, it is one.
-    `again`: some may be there already, from an attempt that ended in an error."""
+    `again`: some may be there already, from an attempt that ended in an error. `began`: since when their caller
+    waits (monotonic)."""
     with connection.cursor() as cursor:
         write = partial(sql.of(connection).insert, cursor, values, again)
-        patience.patiently(connection, write)
+        patience.patiently(connection, write, began)
 
 
 def due(connection: Connection, now: float, limit: int, unknown: Collection[str] = ()) -> list[str]:

@@ -39,15 +39,15 @@ def is_watched(connection: Any) -> bool:
     )
 
 
-def patiently(connection: Any, write: Callable[[], None]) -> None:
+def patiently(connection: Any, write: Callable[[], None], began: float | None = None) -> None:
     """Writes, and tries again while another connection holds SQLite's lock: for as long as this connection waits
-    by its own settings. Then raises the OperationalError."""
+    by its own settings (from `began` on, by the monotonic clock). Then raises the OperationalError."""
     timeout = _timeout(connection)
     if not timeout:
         write()
         return
     raw = connection.connection
-    deadline, pause = time.monotonic() + timeout / 1000, FIRST
+    deadline, pause = (began or time.monotonic()) + timeout / 1000, FIRST
     try:
         raw.execute("PRAGMA busy_timeout = 0")
         while True:
