@@ -76,7 +76,9 @@ def _run_verified(task: CurrentTask, payload: Payload, limit: AbstractContextMan
     try:
         args, kwargs = serialize.load_call(payload.codec, payload.args, payload.kwargs)
         value = call(task, function, args, kwargs, limit)
-        result = serialize.dump_result(value, task.id, keys("result")[0], allow_pickle=conf.pickle)
+        result = None
+        if value is not None:
+            result = serialize.dump_result(value, task.id, keys("result")[0], allow_pickle=conf.pickle)
     except TaskInterrupted:
         raise
     except (

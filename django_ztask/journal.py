@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django_ztask import crashpoints, patience, rows, sql
 from django_ztask.lifecycle import Event, Kind
 from django_ztask.rows import Claimed, Finish, NewTask
+from django_ztask.sql import direct
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
@@ -48,7 +49,7 @@ def due(connection: Connection, now: float, limit: int, unknown: Collection[str]
     """
     found: list[str] = []
     statements = sql.of(connection)
-    with connection.cursor() as cursor:
+    with direct.cursor(connection) as cursor:
         for priority in priorities(cursor, statements):
             found += statements.due(cursor, priority, now, unknown, limit - len(found))
             if len(found) >= limit:
@@ -60,7 +61,7 @@ def next_due(connection: Connection, now: float) -> float | None:
     """The earliest due time after `now`, or None."""
     times = []
     statements = sql.of(connection)
-    with connection.cursor() as cursor:
+    with direct.cursor(connection) as cursor:
         for priority in priorities(cursor, statements):
             cursor.execute(statements.NEXT_DUE, [priority, now])
             times.append(cursor.fetchone()[0])
@@ -88,7 +89,7 @@ def claim(
     if not ids:
         return []
     claimed = rows.stamp(connection, now)
-    with connection.cursor() as cursor:
+    with direct.cursor(connection) as cursor:
         values = sql.of(connection).claim(cursor, boot, claimed, ids, now, unknown)
     found = [rows.claimed(row) for row in values]
     return sorted(found, key=lambda task: task.order)
@@ -103,15 +104,21 @@ def finish(connection: Connection, boot: str, finishes: Sequence[Finish]) -> lis
     if not finishes:
         return []
     statements = sql.of(connection)
-    values = [rows.finished(connection, boot, finish) for finish in finishes]
-    with connection.cursor() as cursor:
-        if statements.finish(cursor, values) == len(finishes):
+    stamp = rows.stamper(connection)
+    succeeded, others = [], []
+    for finish in finishes:
+        if finish.verdict.event is Event.SUCCEED:
+            succeeded.append(rows.succeeded(stamp, boot, finish))
+        else:
+            others.append(rows.finished(stamp, boot, finish))
+    with direct.cursor(connection) as cursor:
+        if statements.succeed(cursor, succeeded) + statements.finish(cursor, others) == len(finishes):
             fenced = []
         else:
             fenced = [finish for finish in finishes if not _is_written(cursor, boot, finish)]
         lost = {id(finish) for finish in fenced}
         attempts = [
-            rows.attempted(connection, boot, finish)
+            rows.attempted(stamp, boot, finish)
             for finish in finishes
             if finish.outcome.kind in (Kind.FAILURE, Kind.INTERRUPTED, Kind.REFUSED)
             and id(finish) not in lost

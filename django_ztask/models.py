@@ -96,7 +96,10 @@ class Attempt(models.Model):
     """One unsuccessful attempt, with its traceback."""
 
     id = models.BigAutoField(primary_key=True)
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="unsuccessful", db_constraint=False)
+    # (ztask_attempt_once is its index.)
+    task = models.ForeignKey(
+        Task, on_delete=models.CASCADE, related_name="unsuccessful", db_constraint=False, db_index=False
+    )
     attempt = models.IntegerField()
     kind = models.CharField(
         max_length=12, choices=[(k.value, k.value) for k in (Kind.FAILURE, Kind.INTERRUPTED, Kind.REFUSED)]

@@ -6,9 +6,9 @@ No statement lives here; journal.py has them all. Times are epoch seconds.
 from __future__ import annotations
 
 import datetime
+import functools
 import json
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,6 +22,8 @@ from django_ztask.serialize import Payload
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
+
+Stamp = Callable[[float], Any]
 
 
 class NewTask(msgspec.Struct, frozen=True):
@@ -134,16 +136,22 @@ def _policy(meta: str) -> dict[str, float]:
     return {**policy, "at_most_once": True} if found.get("at_most_once") is True else policy
 
 
-def finished(connection: Connection, boot: str, finish: Finish) -> tuple[Any, ...]:
+def succeeded(stamp: Stamp, boot: str, finish: Finish) -> tuple[Any, ...]:
+    """The most frequent end in few columns: the others stay as they are."""
+    started = None if finish.started is None else stamp(finish.started)
+    return (finish.task.id, boot, finish.attempt, started, stamp(finish.finished), finish.outcome.result)
+
+
+def finished(stamp: Stamp, boot: str, finish: Finish) -> tuple[Any, ...]:
     verdict, outcome = finish.verdict, finish.outcome
     status = verdict.status
-    ended = stamp(connection, finish.finished) if status.is_final else None
+    ended = stamp(finish.finished) if status.is_final else None
     failed = status is Status.FAILED
     return (
         status.value,
         verdict.retries_left,
         verdict.due if verdict.event is Event.RETRY else None,
-        None if finish.started is None else stamp(connection, finish.started),
+        None if finish.started is None else stamp(finish.started),
         ended,
         ended if failed else None,
         int(outcome.kind is Kind.FAILURE),
@@ -158,14 +166,14 @@ def finished(connection: Connection, boot: str, finish: Finish) -> tuple[Any, ..
     )
 
 
-def attempted(connection: Connection, boot: str, finish: Finish) -> tuple[Any, ...]:
+def attempted(stamp: Stamp, boot: str, finish: Finish) -> tuple[Any, ...]:
     return (
         finish.task.id,
         finish.attempt,
         finish.outcome.kind.value,
         boot,
-        None if finish.started is None else stamp(connection, finish.started),
-        stamp(connection, finish.finished),
+        None if finish.started is None else stamp(finish.started),
+        stamp(finish.finished),
         finish.outcome.exception or "",
         finish.outcome.traceback or "",
     )
@@ -173,20 +181,32 @@ def attempted(connection: Connection, boot: str, finish: Finish) -> tuple[Any, .
 
 def stamp(connection: Connection, epoch: float) -> Any:
     """Epoch seconds as the database's own value of a DateTimeField."""
-    seconds, micros = divmod(round(epoch * 1e6), 1_000_000)
+    return stamper(connection)(epoch)
+
+
+def stamper(connection: Connection) -> Stamp:
+    """`stamp` for many times of one connection."""
+    if connection.vendor != "sqlite":
+        return functools.partial(_adapted, connection)
+    alias = connection.alias
     zone = str(connection.timezone) if settings.USE_TZ else str(settings.TIME_ZONE)
-    if connection.vendor == "sqlite":  # a text: most of it stays the same for a second
-        return f"{_second(connection.alias, zone, seconds)}.{micros:06d}"
-    return _adapted(connection, seconds).replace(microsecond=micros)
+
+    def stamp(epoch: float) -> str:
+        """A text: most of it stays the same for a second."""
+        seconds, micros = divmod(round(epoch * 1e6), 1_000_000)
+        text = _second(alias, zone, seconds)
+        return f"{text}.{micros:06d}" if micros else text
+
+    return stamp
 
 
-@lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=16)
 def _second(alias: str, zone: str, seconds: int) -> str:
     return str(_adapted(connections[alias], seconds))
 
 
-def _adapted(connection: Any, seconds: int) -> Any:
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+def _adapted(connection: Any, epoch: float) -> Any:
+    moment = datetime.datetime.fromtimestamp(epoch, datetime.UTC)
     if not settings.USE_TZ:
         moment = timezone.make_naive(moment, timezone.get_default_timezone())
     return connection.ops.adapt_datetimefield_value(moment)

@@ -109,7 +109,7 @@ def dump_call(args: Sequence[Any], kwargs: Mapping[str, Any], *, allow_pickle: b
 def load_call(codec: str, args: str, kwargs: str) -> tuple[Sequence[Any], dict[str, Any]]:
     """The arguments in a row's text. Only for rows whose MAC was verified."""
     if codec == JSON:
-        return json.loads(args), json.loads(kwargs)
+        return json.loads(args), {} if kwargs == "{}" else json.loads(kwargs)
     if codec == PICKLE:
         return from_pickle(args), from_pickle(kwargs)
     raise ValueError(f"unknown codec {codec!r}; this version knows json and pickle")

@@ -23,6 +23,9 @@ from ztaskd.surroundings import Surroundings
 # A policy's numbers beyond this one (32 years, or as many retries) were never meant: somebody edited the row.
 MOST = 1e9
 
+# Of an outcome after which nobody asks for it.
+NO_RETRY = RetryPolicy(count=0, after=0.0)
+
 
 class Attempts:
     """Runs claimed tasks in the greenlet that calls `run`. `finished` gets each one's end. `mark` writes
@@ -71,7 +74,7 @@ def conclude(task: Claimed, outcome: Outcome, started: float | None) -> Finish:
     verdict = lifecycle.decide(
         outcome.kind,
         retries_left=_number(task.retries_left),
-        policy=_policy(task),
+        policy=_policy(task) if outcome.kind is Kind.FAILURE else NO_RETRY,
         due=task.due,
         now=now,
         replayed=_number(task.replays) > 0,

@@ -17,6 +17,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gevent
@@ -24,8 +25,10 @@ from gevent import monkey
 
 from ztaskd.output import standard
 
-# The C function: the public one makes an enum of each handler, 20 us for all signals instead of 0.7.
+# The C functions: the public ones make enums, 20 us for the handlers of all signals instead of 0.7.
 getsignal = monkey.get_original("_signal", "getsignal")
+sigmask = monkey.get_original("_signal", "pthread_sigmask")
+setlocale = monkey.get_original("_locale", "setlocale")
 
 REALTIME = getattr(signal, "SIGRTMIN", signal.NSIG)  # not everywhere
 SIGNALS = sorted(int(number) for number in signal.valid_signals() if number < REALTIME)
@@ -59,7 +62,7 @@ def of_this_process() -> list[Belonging]:
         *_folder(),
         Belonging(
             "locale",
-            lambda: locale.setlocale(locale.LC_ALL),
+            partial(setlocale, locale.LC_ALL),
             lambda noted: locale.setlocale(locale.LC_ALL, noted),
             lambda value, _: f"changed the locale to {value}",
             lent=True,
@@ -135,10 +138,9 @@ def _folder() -> list[Belonging]:
 
 def _identity(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        return os.stat(path)[1:3]  # inode and device
     except OSError:
         return None
-    return found.st_dev, found.st_ino
 
 
 def _signals() -> list[Belonging]:
@@ -159,8 +161,8 @@ def _signals() -> list[Belonging]:
         Belonging("handlers", lambda: list(map(getsignal, SIGNALS)), _put_back_handlers, _tell_handlers),
         Belonging(
             "blocked",
-            lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()),
-            lambda noted: signal.pthread_sigmask(signal.SIG_SETMASK, noted),
+            partial(sigmask, signal.SIG_BLOCK, ()),
+            lambda noted: sigmask(signal.SIG_SETMASK, noted),
             lambda value, noted: f"blocked or unblocked {_names(value ^ noted)}",
         ),
     ]
@@ -186,7 +188,7 @@ def _names(numbers: Any) -> str:
 def _stream(name: str) -> Belonging:
     return Belonging(
         name,
-        lambda: getattr(sys, name, None),
+        partial(getattr, sys, name, None),
         lambda noted: setattr(sys, name, noted),
         lambda value, _: f"replaced sys.{name} by {type(value).__name__}",
         lent=True,
@@ -199,7 +201,7 @@ def _logging() -> list[Belonging]:
     return [
         Belonging(
             "logging.disable",
-            lambda: logging.root.manager.disable,
+            partial(getattr, logging.root.manager, "disable"),
             logging.disable,
             lambda value, _: f"disabled logging up to level {value}",
         ),

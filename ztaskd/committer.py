@@ -9,17 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gevent
-from gevent import monkey
 from gevent.event import AsyncResult, Event
 from gevent.threadpool import ThreadPool
 
 from django_ztask.rows import Claimed, Finish
 from ztaskd.batch import Answer, Call, Look, Names, Stop
-from ztaskd.group_commit import BATCH, GroupCommit
+from ztaskd.group_commit import GroupCommit
+from ztaskd.inbox import BATCH, COMPANY, Inbox
 from ztaskd.storage import Storage
-
-# The native one: the patched version would make a hub of its own in the thread.
-SimpleQueue = monkey.get_original("queue", "SimpleQueue")
 
 
 class Committer:
@@ -32,10 +29,12 @@ class Committer:
         answered: Callable[[Answer], None],
         touch: Callable[[Any], bool],
     ) -> None:
-        self._inbox: Any = SimpleQueue()
+        loop = gevent.get_hub().loop
+        self._timer = loop.timer(COMPANY)
+        self._inbox = Inbox(self._later)
         self._outbox: collections.deque[Callable[[], None]] = collections.deque()
         self._posted = Event()
-        self._wake = gevent.get_hub().loop.async_()
+        self._wake = loop.async_()
         self._wake.start(self._posted.set)
         self._pool = ThreadPool(1)
         self._thread: Any = None
@@ -52,7 +51,7 @@ class Committer:
         self._inbox.put(Look(min(want, BATCH), unknown))
 
     def finish(self, finish: Finish) -> None:
-        self._inbox.put(finish)
+        self._inbox.end(finish)
 
     def call(self, verb: Callable[[Any], Any], timeout: float | None = None) -> Any:
         """`verb(connection)` in a transaction of its own. Raises what it raised."""
@@ -94,6 +93,12 @@ class Committer:
             if self._thread is not None and self._thread.ready() and not self._outbox:
                 self._thread.get()  # raises what ended the thread
                 return
+
+    def _later(self, callback: Callable[[], None]) -> None:
+        """(A timer that has fired is not to be started again: libev has used up its time.)"""
+        self._timer.close()
+        self._timer = gevent.get_hub().loop.timer(COMPANY)
+        self._timer.start(callback)
 
     def _post(self, callback: Callable[[], None]) -> None:
         """Called in the thread: `callback` is called on the hub."""

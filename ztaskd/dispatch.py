@@ -19,7 +19,7 @@ from django_ztask.rows import Claimed, Finish
 from ztaskd import events
 from ztaskd.attempt import Attempts, cut_off, hand_back
 from ztaskd.committer import Answer, Committer
-from ztaskd.schedule import Alarm, Pace
+from ztaskd.schedule import MOST_AHEAD, Alarm, Pace
 from ztaskd.slots import Slots
 
 
@@ -52,7 +52,7 @@ class Dispatcher:
         if self.draining or self.paused:
             return
         if not self._backlog and ids:
-            room = max(0, self.room())
+            room = max(0, self.room(self.pace.ahead(time.monotonic())))
             taken = ids[:room]
             if taken:
                 self._asked += len(taken)
@@ -108,9 +108,8 @@ class Dispatcher:
 
     # -- what goes out ------------------------------------------------------------------------------
 
-    def room(self) -> int:
-        """How many more rows may be claimed."""
-        ahead = self.pace.ahead(time.monotonic())
+    def room(self, ahead: int) -> int:
+        """How many more rows may be claimed, with that many beyond the slots."""
         return self.slots.size + ahead - self._held - self._asked - self._looking
 
     def look(self, anyway: bool = False) -> None:
@@ -119,8 +118,11 @@ class Dispatcher:
             self._again = self._again or anyway
         if self.draining or self.paused or self._looking or not (self._backlog or anyway):
             return
-        room = self.room()
-        if room <= 0:
+        ahead = self.pace.ahead(time.monotonic())
+        room = self.room(ahead)
+        # (While a good part of what was claimed ahead still waits for a slot, a look for a row or two can wait.)
+        worth = ahead - min(ahead // 2, MOST_AHEAD // 4)
+        if room <= 0 or (room < worth and not anyway):
             self._backlog = True
             return
         self._looking, self._again = room, False

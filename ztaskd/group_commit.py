@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gevent import monkey
@@ -17,18 +17,12 @@ from django_ztask import crashpoints, journal
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
 from ztaskd.batch import Answer, Batch, Call
+from ztaskd.inbox import Inbox
 from ztaskd.refusals import Refusals
 from ztaskd.storage import TROUBLE, Storage, is_refusal
 
-# Native ones: the patched versions would make a hub of their own in this thread.
-Empty = monkey.get_original("queue", "Empty")
+# The native one: the patched version would make a hub of its own in this thread.
 sleep = monkey.get_original("time", "sleep")
-
-# Rows of one transaction: SQLite's lock is held for about 2 ms.
-BATCH = 200
-
-# Characters of results in one transaction, roughly: a statement of PostgreSQL's has room for 1 GB.
-CHARACTERS = 16 * 2**20
 
 # Once in this many seconds one commit is fully synced: what a power cut can repeat.
 SYNC = 1.0
@@ -46,7 +40,7 @@ class GroupCommit:
         self,
         storage: Storage,
         boot: str,
-        inbox: Any,
+        inbox: Inbox,
         post: Callable[[Callable[[], None]], None],
         answered: Callable[[Answer], None],
         touch: Callable[[Any], bool],
@@ -70,16 +64,17 @@ class GroupCommit:
         try:
             while True:
                 self.asked = None
-                batch = self._gather()
+                batch = self._inbox.gather(self._until_sync())
                 self.asked = time.monotonic()
-                if batch is None:  # (the wait ended because something is dirty)
+                if self._until_sync() == 0.0 and (batch is None or not batch.size):
                     self._sync()
+                if batch is None:
                     continue
                 if batch.stop:
                     self._synced = float("-inf")  # the last commits are fully synced
                 self._persist(batch)
                 if batch.stop:
-                    self._persist(self._rest())
+                    self._persist(self._inbox.rest())
                     return
                 pause = self.storage.door_open()
                 if pause:
@@ -87,26 +82,9 @@ class GroupCommit:
         finally:
             self.storage.close()
 
-    def _gather(self) -> Batch | None:
-        """The next batch: waits for the first request, then takes what is there. None: time to sync."""
-        batch = Batch()
-        try:
-            wait = max(0.0, self._synced + SYNC - time.monotonic()) if self._dirty else None
-            batch.add(self._inbox.get(timeout=wait))
-            while batch.size < BATCH and batch.characters < CHARACTERS and not batch.stop:
-                batch.add(self._inbox.get_nowait())
-        except Empty:
-            pass
-        return batch or None
-
-    def _rest(self) -> Batch:
-        """What came after Stop: outcomes only; there are no more claims."""
-        batch = Batch()
-        while not self._inbox.empty():
-            item = self._inbox.get()
-            if isinstance(item, Finish):
-                batch.finishes.append(item)
-        return batch
+    def _until_sync(self) -> float | None:
+        """Seconds until the commits so far are to be synced. None: they are."""
+        return max(0.0, self._synced + SYNC - time.monotonic()) if self._dirty else None
 
     def _persist(self, batch: Batch) -> None:
         """Writes the batch, however long the database needs to work again. A refusal of the data itself
@@ -138,23 +116,18 @@ class GroupCommit:
         now = time.time()
         ids: list[str] = []
         if batch.look is not None:
-            connection = self.storage.connection()
-            ids = journal.due(connection, now, batch.look.want, batch.look.unknown)
+            with self.storage.look() as connection:
+                ids = journal.due(connection, now, batch.look.want, batch.look.unknown)
+                answer.next_due = journal.next_due(connection, now)
             answer.more = len(ids) >= batch.look.want
-            answer.next_due = journal.next_due(connection, now)
             self._unknown = batch.look.unknown
-            for odd in [
-                task_id for task_id in ids if "\0" in task_id
-            ]:  # SQLite's json_each() ends a text there
-                ids.remove(odd)
-                self._refusals.fail_unreadable(odd, ValueError("its id holds a NUL"))
-        if batch.finishes or ids or batch.names or batch.found:
+        wanted = self._without_odd(dict.fromkeys([*batch.names, *batch.found, *ids]))
+        if batch.finishes or wanted:
             crashpoints.reach("finish-gathered", batch.finishes)
             full = time.monotonic() - self._synced >= SYNC
-            with self.storage.transaction(full) as connection:
+            with self.storage.batch(full) as connection:
                 answer.fenced = self._finish(connection, batch.finishes)
                 crashpoints.reach("finish-uncommitted", batch.finishes)
-                wanted = list(dict.fromkeys([*batch.names, *batch.found, *ids]))
                 claimed = journal.claim(connection, self.boot, wanted, now, self._unknown)
                 crashpoints.reach("claim-uncommitted", claimed)
             crashpoints.reach("finish-committed", batch.finishes)
@@ -167,6 +140,14 @@ class GroupCommit:
             self.held.update((task.id, task.attempt) for task in claimed)
             answer.more = answer.more and bool(claimed)  # what others have locked is theirs
         self._post(functools.partial(self._answered, answer))
+
+    def _without_odd(self, ids: Iterable[str]) -> list[str]:
+        """(SQLite's json_each() ends a text at a NUL: a row with such an id would be found for ever.)"""
+        found = list(ids)
+        for odd in [task_id for task_id in found if "\0" in task_id]:
+            found.remove(odd)
+            self._refusals.fail_unreadable(odd, ValueError("its id holds a NUL"))
+        return found
 
     def _wrote(self, full: bool, anything: bool) -> None:
         """(A commit without a change syncs nothing.)"""

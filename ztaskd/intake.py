@@ -99,25 +99,20 @@ class Intake:
         """A service greenlet. Waits in a blocking recv: zmq's descriptor is edge-triggered, and a poll on
         it stalls for a second now and then."""
         while True:
-            self._serve_one(0)
             for _ in range(BURST):
-                try:
-                    self._serve_one(zmq.NOBLOCK)
-                except zmq.Again:
-                    break
-            else:
-                gevent.sleep(0)
+                self._serve_one()
+            gevent.sleep(0)
 
-    def _serve_one(self, flags: int) -> None:
-        peer, *frames = self._receive(flags)
+    def _serve_one(self) -> None:
+        peer, *frames = self._receive()
         reply = self.reader.read(frames)
         if reply is not None:
             with suppress(zmq.ZMQError):  # the peer is gone, or does not read
                 self._socket.send_multipart([peer, *reply], zmq.NOBLOCK)
 
-    def _receive(self, flags: int) -> list[bytes]:
-        """The next message's first frames. Raises zmq.Again when there is none (with NOBLOCK)."""
-        frames = [self._socket.recv(flags)]
+    def _receive(self) -> list[bytes]:
+        """The next message's first frames."""
+        frames = [self._socket.recv()]
         count = 1
         # A message is there as a whole: its other frames need no green waiting, which costs six times as much.
         while plain.Socket.getsockopt(self._socket, zmq.RCVMORE):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 import time
@@ -81,6 +82,7 @@ class Node:
         self.services.start("clock", self.dispatcher.watch_clock)
         self.services.start("lease", every(self.lease.seconds / 3, self._renew))
         self.housekeeping.start(self.services)
+        gc.freeze()  # what the project has imported stays: the collector need not look through it again
         self._say_ready(began)
         self._stop.wait()
         self._drain()

@@ -16,6 +16,8 @@ from typing import Any
 
 from gevent import monkey
 
+from ztaskd.gathering import Gathering, Lines
+
 # Bytes that a pipe which is ready takes without blocking.
 CHUNK = 4096
 
@@ -33,12 +35,14 @@ class Standard:
 
     def __init__(self) -> None:
         self._kept: dict[int, tuple[int, tuple[int, int]]] = {}
+        self._where: list[tuple[int, int]] = []
 
     def keep(self) -> None:
         """From now on. (Twice is fine.)"""
         for fd in (0, 1, 2):
             if fd not in self._kept:
                 self._kept[fd] = _duplicate(fd), _identity(fd)
+        self._note()
 
     def follow(self) -> None:
         """1 and 2 lead elsewhere from now on."""
@@ -46,9 +50,27 @@ class Standard:
             if fd in self._kept:
                 duplicate = os.dup2(fd, self._kept[fd][0], inheritable=False)
                 self._kept[fd] = duplicate, _identity(fd)
+        self._note()
+
+    def _note(self) -> None:
+        """Most often all of them lead where they should: that is one comparison."""
+        self._where = [was for _, was in self._kept.values()]
+
+    def seem_untouched(self) -> bool:
+        """False when one of them was closed, or closed and taken by what is not for children (as all is that
+        Python opens). Cheaper than `changed`: nothing in it lets go of the interpreter's lock."""
+        try:
+            return all(map(os.get_inheritable, self._kept))
+        except OSError:
+            return False
 
     def changed(self) -> list[int]:
         """Those that do not lead where they should, and may be put back."""
+        try:
+            if [os.fstat(fd)[1:3] for fd in self._kept] == self._where:
+                return []
+        except OSError:
+            pass
         return [fd for fd, (_, was) in self._kept.items() if _identity(fd) != was and not _is_in_use(fd)]
 
     def put_back(self, fd: int) -> None:
@@ -67,10 +89,9 @@ def _duplicate(fd: int) -> int:
 
 def _identity(fd: int) -> tuple[int, int]:
     try:
-        found = os.fstat(fd)
+        return os.fstat(fd)[1:3]  # inode and device
     except OSError:
         return -1, -1
-    return found.st_dev, found.st_ino
 
 
 def _is_in_use(fd: int) -> bool:
@@ -151,13 +172,14 @@ class _Bytes(io.RawIOBase):
         return len(data)
 
 
-class LogFile(WatchedFileHandler):
+class LogFile(Gathering, WatchedFileHandler):
     """The -f file: opened anew when it was rotated away; stdout and stderr follow it. What cannot be
     written is counted and said when there is room again."""
 
     def __init__(self, path: str) -> None:
         self.dropped = 0
-        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        Gathering.__init__(self)
+        WatchedFileHandler.__init__(self, path, encoding="utf-8", errors="backslashreplace")
         self._redirect()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -177,7 +199,7 @@ class LogFile(WatchedFileHandler):
             self._redirect()
 
     def handleError(self, record: logging.LogRecord) -> None:
-        self.dropped += 1
+        self.dropped += record.count if isinstance(record, Lines) else 1
 
     def _redirect(self) -> None:
         if self.stream is not None:
@@ -191,8 +213,12 @@ def _lost(lines: int) -> logging.LogRecord:
     return logging.LogRecord("ztaskd", logging.WARNING, __file__, 0, text, None, None)
 
 
-class Console(logging.StreamHandler[Any]):
+class Console(Gathering, logging.StreamHandler[Any]):
     """Standard output, where a reader that is gone costs lines, never work."""
+
+    def __init__(self, stream: Any) -> None:
+        Gathering.__init__(self)
+        logging.StreamHandler.__init__(self, stream)
 
     def handleError(self, record: logging.LogRecord) -> None:
         pass

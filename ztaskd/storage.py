@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from django.db import (
@@ -72,6 +73,14 @@ class Storage(ABC):
     def transaction(self, full: bool) -> AbstractContextManager[Any]:
         """A transaction; `full`: synced to disk when it ends. Its value is the connection."""
 
+    def look(self) -> AbstractContextManager[Any]:
+        """What a search for due rows needs: on SQLite no transaction, for it takes no lock."""
+        return nullcontext(self.connection())
+
+    def batch(self, full: bool) -> AbstractContextManager[Any]:
+        """A transaction for claims and ends, of which Django need not know."""
+        return self.transaction(full)
+
 
 class SQLiteStorage(Storage):
     """Takes the lock with the first statement, and waits for it by short sleeps."""
@@ -98,47 +107,70 @@ class SQLiteStorage(Storage):
     def prepare(self, connection: Any) -> None:
         connection.transaction_mode = "IMMEDIATE"
         # In this order: the first statement may have to wait for whoever closes or recovers the file.
-        self._pragma(connection, "synchronous = NORMAL")
-        self._pragma(connection, "busy_timeout = 0")
-        self._path = self._pragma(connection, "database_list")[2]
+        self._execute(connection, "PRAGMA synchronous = NORMAL")
+        self._execute(connection, "PRAGMA busy_timeout = 0")
+        self._path = self._execute(connection, "PRAGMA database_list")[2]
         self._opened = os.stat(self._path)
 
     @contextmanager
     def transaction(self, full: bool) -> Iterator[Any]:
         connection = self.connection()
-        if full:
-            self._pragma(connection, "synchronous = FULL")
-        try:
-            with ExitStack() as stack:
-                stack.push(self._begin())
-                began = time.monotonic()
-                yield connection
+        with self._synced(connection, full), ExitStack() as stack:
+            stack.push(self._patiently(self._atomic))
+            began = time.monotonic()
+            yield connection
+            stack.close()
             self._held = time.monotonic() - began
+
+    @contextmanager
+    def batch(self, full: bool) -> Iterator[Any]:
+        connection = self.connection()
+        execute = connection.connection.execute
+        with self._synced(connection, full), connection.wrap_database_errors:
+            self._patiently(partial(self._execute, connection, "BEGIN IMMEDIATE"))
+            began = time.monotonic()
+            try:
+                yield connection
+                execute("COMMIT")
+            except BaseException:
+                if connection.connection.in_transaction:
+                    execute("ROLLBACK")
+                raise
+            self._held = time.monotonic() - began
+
+    @contextmanager
+    def _synced(self, connection: Any, full: bool) -> Iterator[None]:
+        if full:
+            self._execute(connection, "PRAGMA synchronous = FULL")
+        try:
+            yield
         finally:
             if full and connection.connection is not None:
-                self._pragma(connection, "synchronous = NORMAL")
+                self._execute(connection, "PRAGMA synchronous = NORMAL")
 
     def door_open(self) -> float:
         held, self._held = self._held, 0.0
         return min(max(held, DOOR_OPEN), DOOR_OPEN_MOST)
 
-    def _begin(self) -> Any:
-        """An entered `atomic`, however long another process holds the lock (up to LOCK_PATIENCE)."""
+    def _atomic(self) -> Any:
         atomic = transaction.atomic(using=self.alias)
+        atomic.__enter__()
+        return atomic
+
+    def _patiently(self, begin: Callable[[], Any]) -> Any:
+        """What `begin` returns, however long another process holds the lock (up to LOCK_PATIENCE)."""
         deadline = time.monotonic() + LOCK_PATIENCE
         while True:
             try:
-                atomic.__enter__()
+                return begin()
             except OperationalError as error:
                 if not is_locked(error) or time.monotonic() >= deadline:
                     raise
                 sleep(LOCK_POLL)
-            else:
-                return atomic
 
-    def _pragma(self, connection: Any, text: str) -> Any:
+    def _execute(self, connection: Any, text: str) -> Any:
         with connection.wrap_database_errors:
-            return connection.connection.execute(f"PRAGMA {text}").fetchone()
+            return connection.connection.execute(text).fetchone()
 
 
 class PostgreSQLStorage(Storage):
@@ -146,7 +178,14 @@ class PostgreSQLStorage(Storage):
     for as SQLite's lock is: with a word about it now and then."""
 
     # For the transaction only: with Django's `pool`, a task may get this session next.
-    SETTINGS = "SELECT set_config('synchronous_commit', %s, true), set_config('lock_timeout', %s, true)"
+    # Every statement of ours has its index: a planner whose statistics are old, or none, must take it.
+    SETTINGS = """SELECT set_config('synchronous_commit', %s, true), set_config('lock_timeout', %s, true),
+        set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+        set_config('enable_sort', 'off', true)"""
+
+    def look(self) -> AbstractContextManager[Any]:
+        """(It locks the rows that it finds, which is written to the log: that need not be synced.)"""
+        return self.transaction(False)
 
     @contextmanager
     def transaction(self, full: bool) -> Iterator[Any]:

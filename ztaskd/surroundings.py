@@ -9,6 +9,7 @@ made the change; everything else is put back at once.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,7 @@ class Surroundings:
 
     def __init__(self) -> None:
         self._belongings: list[Belonging] = []
+        self._reads: list[Callable[[], Any]] = []
         self._noted: list[Any] = []
         self._running: set[str] = set()
         self._ended: Claimed | None = None  # the last one
@@ -62,13 +64,14 @@ class Surroundings:
     def _begin(self, task: Claimed) -> None:
         if not self._belongings:
             self._belongings = of_this_process()
+            self._reads = [belonging.read for belonging in self._belongings]
             self._noted = self._look()
         # (gevent closes a pipe or a terminal later than os.close() returns, most often after the task's end.)
-        elif self._lent or standard.changed():
+        elif self._lent or not standard.seem_untouched():
             self._put_back(self._ended or task, self._look())
 
     def _look(self) -> list[Any]:
-        return [belonging.read() for belonging in self._belongings]
+        return [read() for read in self._reads]
 
     def _put_back(self, task: Claimed, values: list[Any]) -> None:
         """Whatever differs now, if it is time for it. One event for each task that it is put down to."""

@@ -1,4 +1,7 @@
-"""The journal's statements, one module for each database. Only journal.py and upkeep.py execute them."""
+"""The journal's statements, one module for each database. Only journal.py and upkeep.py execute them.
+
+(`status || ''` is for PostgreSQL's planner: see there.)
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,15 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
 
 MARK = """UPDATE django_ztask_task SET started = %s
-    WHERE uuid = %s AND node = %s AND attempts = %s AND status = 'RUNNING'"""
+    WHERE uuid = %s AND node = %s AND attempts = %s AND status || '' = 'RUNNING'"""
 
 REFUSE = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
-    WHERE uuid = %s AND status = 'QUEUED'"""
+    WHERE uuid = %s AND status || '' = 'QUEUED'"""
 
 GIVE_UP = """UPDATE django_ztask_task
     SET status = %s, failed = %s, finished = %s, last_exception = %s
-    WHERE uuid = %s AND node = %s AND attempts = %s AND status = 'RUNNING'"""
+    WHERE uuid = %s AND node = %s AND attempts = %s AND status || '' = 'RUNNING'"""
 
 FAIL_ODD = """UPDATE django_ztask_task SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
     WHERE status = 'QUEUED' AND {} RETURNING uuid, function_name"""

@@ -1,4 +1,8 @@
-"""PostgreSQL's statements: arrays instead of row loops, and claims that skip what others have locked."""
+"""PostgreSQL's statements: arrays instead of row loops, and claims that skip what others have locked.
+
+`status || ''` keeps the planner from the partial indexes where the primary key is better: with statistics from
+an empty queue, a claim of 200 among 40,000 took 92 ms.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,7 @@ CLAIM = """WITH given (node, claimed, ids, now, unknown) AS (
         VALUES (%s::text, %s::timestamptz, %s::text[], %s::float8, %s::text[])),
     picked AS MATERIALIZED (
         SELECT uuid FROM django_ztask_task
-        WHERE uuid = ANY((SELECT ids FROM given)::text[]) AND status = 'QUEUED'
+        WHERE uuid = ANY((SELECT ids FROM given)::text[]) AND status || '' = 'QUEUED'
           AND next_attempt <= (SELECT now FROM given)
           AND function_name <> ALL((SELECT unknown FROM given)::text[])
         FOR UPDATE SKIP LOCKED)
@@ -45,6 +49,14 @@ CLAIM = """WITH given (node, claimed, ids, now, unknown) AS (
     FROM picked, given WHERE task.uuid = picked.uuid
     RETURNING task.uuid, function_name, codec, args, kwargs, mac, created, next_attempt, priority,
               retry_count, attempts, replays, meta"""
+
+# The most frequent end in few columns.
+SUCCEED = """UPDATE django_ztask_task AS task
+    SET status = 'SUCCEEDED', started = new.started, finished = new.finished, result = new.result
+    FROM unnest(%s::text[], %s::text[], %s::int[], %s::timestamptz[], %s::timestamptz[], %s::text[])
+        AS new (uuid, boot, attempt, started, finished, result)
+    WHERE task.uuid = new.uuid AND task.node = new.boot AND task.attempts = new.attempt
+      AND task.status || '' = 'RUNNING'"""
 
 FINISH = """UPDATE django_ztask_task AS task
     SET status = new.status, retry_count = new.retry_count, next_attempt = coalesce(new.due, task.next_attempt), started = new.started,
@@ -58,7 +70,7 @@ FINISH = """UPDATE django_ztask_task AS task
         %s::int[]) AS new (status, retry_count, due, started, finished, failed, failures, interruptions,
         result, exception, traceback, node, uuid, boot, attempt)
     WHERE task.uuid = new.uuid AND task.node = new.boot AND task.attempts = new.attempt
-      AND task.status = 'RUNNING'"""
+      AND task.status || '' = 'RUNNING'"""
 
 ATTEMPT = """INSERT INTO django_ztask_attempt
     (task_id, attempt, kind, node, started, finished, exception, traceback)
@@ -134,8 +146,18 @@ def claim(
     return list(cursor.fetchall())
 
 
+def succeed(cursor: Any, values: Sequence[tuple[Any, ...]]) -> int:
+    """How many rows were changed."""
+    if not values:
+        return 0
+    cursor.execute(SUCCEED, _columns(values))
+    return int(cursor.rowcount)
+
+
 def finish(cursor: Any, values: Sequence[tuple[Any, ...]]) -> int:
     """How many rows were changed."""
+    if not values:
+        return 0
     cursor.execute(FINISH, _columns(values))
     return int(cursor.rowcount)
 

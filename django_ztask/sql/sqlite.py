@@ -48,20 +48,21 @@ NEXT_PRIORITY = "SELECT max(priority) FROM django_ztask_task WHERE status = 'QUE
 NEXT_DUE = """SELECT min(next_attempt) FROM django_ztask_task
     WHERE status = 'QUEUED' AND priority = %s AND next_attempt > %s AND next_attempt < 9e999"""
 
-CLAIM = """UPDATE django_ztask_task
+_CLAIM = """UPDATE django_ztask_task
     SET status = 'RUNNING', node = %s, claimed = %s, attempts = attempts + 1
-    WHERE uuid IN (SELECT value FROM json_each(%s))
-      AND +status = 'QUEUED' AND +next_attempt <= %s
+    WHERE uuid {} AND +status = 'QUEUED' AND +next_attempt <= %s
       AND function_name NOT IN (SELECT value FROM json_each(%s))"""
+_COLUMNS = "uuid, function_name, codec, args, kwargs, mac, created, {}, priority, retry_count, attempts, replays, meta"
 
-# What CLAIM has changed. (RETURNING would be one step for each row; JSON has room for 15 digits of a time,
-# which needs 17.)
-CLAIMED = """SELECT uuid, function_name, codec, args, kwargs, mac, created,
-           printf('%%!.17g', next_attempt) AS due, priority, retry_count, attempts, replays, meta
-    FROM django_ztask_task
+# A lone row is one step anyway.
+CLAIM_ONE = _CLAIM.format("= %s") + " RETURNING " + _COLUMNS.format("next_attempt")
+
+CLAIM = _CLAIM.format("IN (SELECT value FROM json_each(%s))")
+
+# What CLAIM has changed. (JSON has room for 15 digits of a time, which needs 17.)
+CLAIMED = f"""SELECT {_COLUMNS.format("printf('%%!.17g', next_attempt) AS due")} FROM django_ztask_task
     WHERE uuid IN (SELECT value FROM json_each(%s))
       AND +status = 'RUNNING' AND +node = %s AND claimed = %s"""
-CLAIMED_COLUMNS = "uuid, function_name, codec, args, kwargs, mac, created, due, priority, retry_count, attempts, replays, meta"
 
 
 def _columns(names: str) -> str:
@@ -173,27 +174,32 @@ def claim(
     cursor: Any, boot: str, claimed: Any, ids: Collection[str], now: float, unknown: Collection[str]
 ) -> list[Any]:
     """The rows that were changed, as `rows.claimed` reads them."""
+    if len(ids) == 1:
+        cursor.execute(CLAIM_ONE, [boot, claimed, *ids, now, texts(unknown)])
+        found: list[Any] = cursor.fetchall()
+        return found
     named = texts(ids)
     cursor.execute(CLAIM, [boot, claimed, named, now, texts(unknown)])
-    return _read(cursor, CLAIMED, CLAIMED_COLUMNS, [named, boot, claimed]) if cursor.rowcount else []
+    if not cursor.rowcount:
+        return []
+    return _read(cursor, CLAIMED, _COLUMNS.format("due"), [named, boot, claimed])
+
+
+def succeed(cursor: Any, values: Sequence[tuple[Any, ...]]) -> int:
+    """How many rows were changed."""
+    if not values:
+        return 0
+    cursor.execute(SUCCEED, [_json(values)])
+    return int(cursor.rowcount)
 
 
 def finish(cursor: Any, values: Sequence[tuple[Any, ...]]) -> int:
     """How many rows were changed."""
-    succeeded, others = [], []
-    for value in values:
-        if value[0] == "SUCCEEDED":
-            *_, uuid, boot, attempt = value
-            succeeded.append((uuid, boot, attempt, value[3], value[4], value[8]))
-        else:
-            due = value[2]
-            others.append((*value[:2], None if due is None else round(due * 1e6), *value[3:]))
-    changed = 0
-    for statement, some in ((SUCCEED, succeeded), (FINISH, others)):
-        if some:
-            cursor.execute(statement, [_json(some)])
-            changed += cursor.rowcount
-    return changed
+    if not values:
+        return 0
+    exact = [(*v[:2], None if v[2] is None else round(v[2] * 1e6), *v[3:]) for v in values]
+    cursor.execute(FINISH, [_json(exact)])
+    return int(cursor.rowcount)
 
 
 def insert_attempts(cursor: Any, values: Sequence[tuple[Any, ...]]) -> None:

@@ -35,7 +35,7 @@ def test_an_outcome_whose_row_is_locked_and_whose_session_is_ended_is_written_al
 
 @pytest.mark.parametrize("committed", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize(
-    "statement", [b"SET status = new.status", b"SET status = 'RUNNING'"], ids=["finish", "claim"]
+    "statement", [b"SET status = 'SUCCEEDED'", b"SET status = 'RUNNING'"], ids=["finish", "claim"]
 )
 def test_a_connection_cut_around_a_commit_repeats_and_loses_nothing(
     site, tmp_path_factory, statement, committed

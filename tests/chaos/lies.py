@@ -67,9 +67,10 @@ def claim_anything() -> None:
     """The daemon: a claim takes what is done already. (With `send_twice`, each name comes a second time.)"""
     from django_ztask.sql import sqlite
 
-    honest = sqlite.CLAIM
-    sqlite.CLAIM = honest.replace("AND +status = 'QUEUED' ", "")
-    assert honest != sqlite.CLAIM
+    for name in ("CLAIM", "CLAIM_ONE"):
+        honest = getattr(sqlite, name)
+        setattr(sqlite, name, honest.replace("AND +status = 'QUEUED' ", ""))
+        assert honest != getattr(sqlite, name)
 
 
 def send_twice() -> None:

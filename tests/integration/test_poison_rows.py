@@ -7,7 +7,6 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from tests.integration.helpers import BOOT, claim, ending, new_task, record
 from ztaskd import events
 from ztaskd.batch import Stop
 from ztaskd.group_commit import GroupCommit
+from ztaskd.inbox import Inbox
 from ztaskd.storage import storage_for
 
 pytestmark = pytest.mark.both_databases
@@ -72,7 +72,7 @@ def plain(kind: Kind) -> dict[str, Any]:
 
 def commit(ends: list[Finish]) -> tuple[list[Finish], list[str], int]:
     """Has the real thread write them in one batch: who was fenced, what was emitted, how many answers came."""
-    inbox: Any = SimpleQueue()
+    inbox = Inbox(lambda wake: None)
     posted: list[Callable[[], None]] = []
     answers: list[Any] = []
     commits = GroupCommit(
@@ -80,7 +80,7 @@ def commit(ends: list[Finish]) -> tuple[list[Finish], list[str], int]:
     )
     commits.held.update((end.task.id, end.attempt) for end in ends)
     for end in ends:
-        inbox.put(end)
+        inbox.end(end)
     inbox.put(Stop())
     thread = threading.Thread(target=commits.run)
     thread.start()
