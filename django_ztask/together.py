@@ -17,8 +17,6 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any
 
-from django.db import InterfaceError
-
 from django_ztask import journal, rows
 from django_ztask.announcement import Announcement
 from django_ztask.rows import NewTask
@@ -136,12 +134,9 @@ def _write(connection: Any, leader: Seat) -> None:
 
 def _write_alone(connection: Any, seat: Seat, failure: Exception | None) -> None:
     """After a shared commit that failed. It may have been made all the same: then the rows are there, and ours."""
-    try:
-        journal.insert(connection, seat.values, again=True, began=seat.began)
-    except InterfaceError:
-        if failure is None:
-            raise
-        raise failure from None  # (which says why the connection is closed)
+    if failure is not None and getattr(connection.connection, "closed", False):
+        raise failure  # (which says why it is closed)
+    journal.insert(connection, seat.values, again=True, began=seat.began)
     seat.leads = True
 
 

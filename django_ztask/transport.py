@@ -58,6 +58,10 @@ class Transport:
             with self.lock:
                 self._open(conf.url)
 
+    def is_connected(self) -> bool:
+        """True when the next message has nothing to wait for."""
+        return self.deliver is not None or (self.socket is not None and self.monitor is None)
+
     def send(self, ids: Sequence[str], later: float | None) -> None:
         if self.deliver is not None:
             self.deliver(ids, later)
@@ -142,6 +146,11 @@ def connect() -> None:
     """Before a row is written: see Transport.connect. Never raises; `send` will say what is wrong."""
     with suppress(Exception):
         _transport.connect()
+
+
+def is_connected() -> bool:
+    """True when `send` has nothing to wait for."""
+    return _transport.is_connected()
 
 
 def send(ids: Sequence[str], later: float | None) -> None:

@@ -19,29 +19,26 @@ def report_early() -> None:
     """The client: async_ returns before its row is written; what a kill -9 finds unwritten is gone."""
     import atexit
 
-    from django_ztask import journal
+    from django_ztask import together
 
-    record, lock = journal.record, threading.Lock()
-    unwritten: list[tuple[Any, Any]] = []
+    record, lock = together.record, threading.Lock()
+    unwritten: list[Any] = []
 
-    def later(connection: Any, tasks: Any) -> None:
-        if connection.in_atomic_block or len(tasks) > 1:
-            record(connection, tasks)
-            return
+    def later(*call: Any) -> None:
         with lock:
-            unwritten.append((connection, tasks))
-            ready = [each for each in unwritten[:-HELD_BACK] if each[0] is connection]
+            unwritten.append(call)
+            ready = [each for each in unwritten[:-HELD_BACK] if each[0] is call[0]]
             unwritten[:] = [each for each in unwritten if each not in ready]
-        for _, rows in ready:
-            record(connection, rows)
+        for each in ready:
+            record(*each)
 
     def rest() -> None:
         from django.db import connection
 
-        for _, rows in unwritten:
-            record(connection, rows)
+        for _, *what in unwritten:
+            record(connection, *what)
 
-    journal.record = later
+    together.record = later
     atexit.register(rest)
 
 

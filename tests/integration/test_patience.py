@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_ztask import journal, patience
 from django_ztask.models import Task
+from tests.integration.crowd import nobody_else_writes
 from tests.integration.helpers import forget_connections, new_task
 from tests.project.shop.models import Order
 from tests.project.shop.tasks import add
@@ -32,29 +32,6 @@ def short_patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget_connections()
 
 
-@contextmanager
-def another_holds_the_lock() -> Iterator[Callable[[], None]]:
-    """In another thread. Its value lets go before the end."""
-    held, let_go = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with connections["default"].cursor() as cursor:
-            cursor.execute("BEGIN IMMEDIATE")
-            held.set()
-            let_go.wait(60)
-            cursor.execute("COMMIT")
-        connections.close_all()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(60)
-    try:
-        yield let_go.set
-    finally:
-        let_go.set()
-        thread.join()
-
-
 def busy_timeout() -> int:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout")
@@ -65,7 +42,7 @@ def busy_timeout() -> int:
 @pytest.mark.parametrize("call", [lambda: add.async_(1), lambda: add.map([1, 2])], ids=["async_", "map"])
 def test_who_waits_in_vain_is_told_so_and_leaves_no_row(call: Callable[[], Any]) -> None:
     add.async_(0)
-    with another_holds_the_lock():
+    with nobody_else_writes():
         began = time.monotonic()
         with pytest.raises(OperationalError, match="database is locked"):
             call()
@@ -78,7 +55,7 @@ def test_who_waits_comes_in_when_the_lock_is_free(monkeypatch: pytest.MonkeyPatc
     add.async_(0)
     sleep, pauses = time.sleep, []
 
-    with another_holds_the_lock() as let_go:
+    with nobody_else_writes() as let_go:
 
         def pause(seconds: float) -> None:
             pauses.append(seconds)
@@ -130,7 +107,7 @@ def test_without_a_write_ahead_log_the_waiting_is_sqlites_own() -> None:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA journal_mode = DELETE")
     add.async_(1)
-    with another_holds_the_lock(), pytest.raises(OperationalError, match="locked"):
+    with nobody_else_writes(), pytest.raises(OperationalError, match="locked"):
         add.async_(2)
     assert Task.objects.count() == 1
 
@@ -146,7 +123,7 @@ def test_who_watches_the_statements_sees_each_once_even_if_it_waits() -> None:
     add.async_(0)
     with connection.execute_wrapper(watch), CaptureQueriesContext(connection) as queries:
         add.async_(1)
-        with another_holds_the_lock(), pytest.raises(OperationalError):
+        with nobody_else_writes(), pytest.raises(OperationalError):
             add.async_(2)
     assert seen == ["INSERT", "INSERT"]
     assert [query["sql"].split()[0] for query in queries] == ["INSERT", "INSERT"]

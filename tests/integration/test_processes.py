@@ -151,6 +151,40 @@ def test_a_fork_while_another_thread_sends_does_not_leave_the_child_locked_out(
     assert len(recorded()) == 2
 
 
+FORK_DURING_A_COMMIT = """
+import os, threading, time
+from django.db import connections
+from django_ztask import together
+from django_ztask.announcement import Announcement
+add.async_(0)
+party = together._party(connections["default"])
+leader = together.Seat([], Announcement())
+party.enter(leader)
+def wait():
+    add.async_(1)
+    connections.close_all()
+waiting = threading.Thread(target=wait)
+waiting.start()
+while not party.waiting:
+    time.sleep(0.001)
+connections.close_all()
+with party.lock:
+    pid = os.fork()
+    if pid == 0:
+        add.async_(2)
+        add.map([3, 4])
+        os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+party.leave(leader)
+waiting.join()
+"""
+
+
+def test_a_fork_while_threads_share_a_commit_leaves_the_child_free(database: Path, tmp_path: Path) -> None:
+    run_script(QUIET + FORK_DURING_A_COMMIT, database, ZTASKD_URL=f"ipc://{tmp_path}/nobody")
+    assert sorted(Task.objects.values_list("args", flat=True)) == [f"[{n}]" for n in range(5)]
+
+
 CROWD = """
 import os, threading
 from django.db import connections
