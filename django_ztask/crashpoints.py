@@ -15,6 +15,7 @@ POINTS = (
     "caller-before-insert",
     "caller-before-commit",
     "caller-before-message",
+    "caller-message-early",
     "intake-decoded",
     "claim-uncommitted",
     "claim-committed",
