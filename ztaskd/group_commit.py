@@ -76,7 +76,7 @@ class GroupCommit:
                 if batch.stop:
                     self._persist(self._inbox.rest())
                     return
-                pause = self.storage.door_open()
+                pause = self.storage.door_open(batch.size)
                 if pause:
                     sleep(pause)
         finally:

@@ -37,6 +37,10 @@ LOCK_PATIENCE = 5.0
 # back, commits starved sixteen callers (p99 3 s); with the pause it was 54 ms. No longer than the second.
 DOOR_OPEN, DOOR_OPEN_MOST = 0.001, 0.05
 
+# Where rows come in numbers, larger batches are cheaper for everybody: so many seconds for each row of the last
+# one, up to so many. (A lone caller: 1,850 calls/s without it, 2,240 with it.)
+FOR_A_ROW, FOR_ROWS = 0.0005, 0.004
+
 
 class Storage(ABC):
     """One Django connection of the committer's thread. Callers' connections keep their own settings."""
@@ -62,8 +66,8 @@ class Storage(ABC):
     def close(self) -> None:
         connections[self.alias].close()
 
-    def door_open(self) -> float:
-        """Seconds to leave the database to others before the next transaction."""
+    def door_open(self, rows: int = 0) -> float:
+        """Seconds to leave the database to others before the next transaction, after one of that many rows."""
         return 0.0
 
     def prepare(self, connection: Any) -> None:  # noqa: B027 - a hook
@@ -148,9 +152,9 @@ class SQLiteStorage(Storage):
             if full and connection.connection is not None:
                 self._execute(connection, "PRAGMA synchronous = NORMAL")
 
-    def door_open(self) -> float:
+    def door_open(self, rows: int = 0) -> float:
         held, self._held = self._held, 0.0
-        return min(max(held, DOOR_OPEN), DOOR_OPEN_MOST)
+        return min(max(held, DOOR_OPEN, min(rows * FOR_A_ROW, FOR_ROWS)), DOOR_OPEN_MOST)
 
     def _atomic(self) -> Any:
         atomic = transaction.atomic(using=self.alias)
