@@ -22,17 +22,18 @@ def is_possible(connection: Any) -> bool:
     return connection.vendor == "sqlite" and threading.active_count() == 1 and transport.is_connected()
 
 
-def insert(
-    connection: Any, values: Sequence[tuple[Any, ...]], announcement: Announcement, began: float
-) -> None:
-    """journal.insert in a transaction of its own, announced before it is committed."""
+def insert(connection: Any, values: Sequence[tuple[Any, ...]], announcement: Announcement) -> bool:
+    """journal.insert in a transaction of its own, announced before it is committed. False when another connection
+    holds the lock: among many callers, each is to hold it for as short as can be."""
     raw = connection.connection
     try:
-        patience.patiently(connection, partial(_execute, connection, raw, "BEGIN IMMEDIATE"), began)
+        if not patience.at_once(connection, partial(_execute, connection, raw, "BEGIN IMMEDIATE")):
+            return False
         journal.insert(connection, values)
         announcement()
         crashpoints.reach("caller-message-early")
         _execute(connection, raw, "COMMIT")
+        return True
     except BaseException:
         _roll_back(connection, raw)
         raise

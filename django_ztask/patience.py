@@ -68,6 +68,23 @@ def patiently(connection: Any, write: Callable[[], None], began: float | None = 
             raw.execute(f"PRAGMA busy_timeout = {timeout}")
 
 
+def at_once(connection: Any, write: Callable[[], None]) -> bool:
+    """Writes. False when another connection holds SQLite's lock."""
+    timeout, raw = _timeout(connection), connection.connection
+    try:
+        if timeout:
+            raw.execute("PRAGMA busy_timeout = 0")
+        write()
+        return True
+    except OperationalError as error:
+        if timeout and is_busy(error):
+            return False
+        raise
+    finally:
+        if timeout and connection.connection is raw:
+            raw.execute(f"PRAGMA busy_timeout = {timeout}")
+
+
 def is_busy(error: OperationalError) -> bool:
     """True when another connection holds SQLite's lock. (Not for one that has read what was changed since: that
     does not pass.)"""

@@ -126,9 +126,9 @@ def record(connection: Any, tasks: Sequence[NewTask], announcement: Announcement
 def _write(connection: Any, leader: Seat) -> None:
     """Everybody's rows. (Whose were announced by somebody else has nothing to say itself.)"""
     if not leader.followers and early.is_possible(connection):
-        early.insert(connection, leader.values, leader.announcement, leader.began)
-        leader.is_written = True
-        return
+        leader.is_written = early.insert(connection, leader.values, leader.announcement)
+        if leader.is_written:
+            return
     seats = [leader, *leader.followers]
     journal.insert(connection, list(chain.from_iterable(seat.values for seat in seats)), began=leader.began)
     leader.is_written = leader.leads = True
