@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from django_ztask.decorators import task
     from django_ztask.execute import current_task
-    from django_ztask.writer import flush
+    from django_ztask.unconfirmed import flush
 
 __all__ = ["__version__", "current_task", "flush", "task"]
 
@@ -15,7 +15,7 @@ __version__ = "1.0.0.dev0"
 _HOMES = {
     "task": "django_ztask.decorators",
     "current_task": "django_ztask.execute",
-    "flush": "django_ztask.writer",
+    "flush": "django_ztask.unconfirmed",
 }
 
 

@@ -18,7 +18,7 @@ from django_ztask import (
     serialize,
     together,
     transport,
-    writer,
+    unconfirmed,
 )
 from django_ztask.announcement import Announcement
 from django_ztask.conf import conf, key
@@ -64,9 +64,8 @@ def _record(function: TaskFunction[..., Any], calls: list[Call], after: float) -
     drafts = _drafts(function, calls, after)
     connection = connections[conf.database]
     confirm = function.options.confirm
-    if not (conf.confirm if confirm is None else confirm) and _can_wait(connection):
-        writer.take(conf.database, drafts)
-    else:
+    confirm = conf.confirm if confirm is None else confirm
+    if confirm or not _can_wait(connection) or not unconfirmed.take(conf.database, drafts):
         signing = key("row")
         transport.connect()
         crashpoints.reach("caller-before-insert")

@@ -61,9 +61,11 @@ class ResultUnavailable(ZtaskError):
 class NotFlushed(ZtaskError, TimeoutError):
     """Calls with confirm=False are not committed in time. `ids`: of their tasks; they are still tried."""
 
-    def __init__(self, ids: list[str]) -> None:
+    def __init__(self, ids: list[str], reason: str = "") -> None:
         first = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
-        super().__init__(f"{len(ids)} task(s) handed over with confirm=False are not committed yet: {first}")
+        super().__init__(
+            f"{len(ids)} task(s) handed over with confirm=False are not committed yet{reason}: {first}"
+        )
         self.ids = ids
 
 

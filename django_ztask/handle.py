@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from django_ztask import serialize, writer
+from django_ztask import serialize, unconfirmed
 from django_ztask.conf import conf, keys
-from django_ztask.errors import ResultTimeout, ResultUnavailable, TaskFailed
+from django_ztask.errors import NotFlushed, ResultTimeout, ResultUnavailable, TaskFailed
 from django_ztask.lifecycle import Status
 
 if TYPE_CHECKING:
@@ -44,10 +44,13 @@ class TaskHandle(Generic[R]):
     def refresh(self) -> TaskHandle[R]:
         """Looks at the row and returns this handle. Raises ResultUnavailable when the row is gone, and
         NotFlushed when it is not written yet (confirm=False), since the database is away."""
-        row = self._load()
+        self._look(FLUSH)
+        return self
+
+    def _look(self, patience: float) -> None:
+        row = self._load(patience)
         self._status, self._result = row.status, row.result
         self._traceback = row.traceback or row.last_exception
-        return self
 
     def result(self, timeout: float | None = None) -> R:
         """What the task function returned, waiting up to `timeout` seconds (None: for ever).
@@ -56,8 +59,8 @@ class TaskHandle(Generic[R]):
         transaction on the journal's database a task that is not done raises ResultTimeout at once: the
         node sees the row only after that transaction, so the wait could only be for itself.
         """
-        started = time.monotonic()
-        while not Status(self.refresh().status).is_final:
+        started, waited = time.monotonic(), 0.0
+        while not self._is_done(FLUSH if timeout is None else min(FLUSH, max(0.0, timeout - waited))):
             waited = time.monotonic() - started
             if _in_transaction():
                 raise ResultTimeout(
@@ -71,6 +74,13 @@ class TaskHandle(Generic[R]):
             pause = min(max(FIRST_POLL, waited / 50), LAST_POLL)
             time.sleep(pause if timeout is None else min(pause, timeout - waited))
         return self._value()
+
+    def _is_done(self, patience: float) -> bool:
+        try:
+            self._look(patience)
+        except NotFlushed:
+            return False
+        return Status(self._status).is_final
 
     def _value(self) -> R:
         if self._status == Status.FAILED:
@@ -87,17 +97,20 @@ class TaskHandle(Generic[R]):
             ) from error
         return value
 
-    def _load(self) -> Task:
+    def _load(self, patience: float) -> Task:
         from django_ztask.models import Task
 
+        may_wait = unconfirmed.is_busy()  # (asked first: what is written meanwhile is found)
         rows = Task.objects.using(conf.database).filter(uuid=self.id)
         rows = rows.only("status", "result", "traceback", "last_exception")
         row = rows.first()
-        if row is None and writer.is_busy():  # it may be one of those that wait
-            writer.flush(FLUSH)
+        if row is None and may_wait:
+            unconfirmed.flush(patience)
             row = rows.first()
         if row is None:
-            raise ResultUnavailable(f"there is no task {self.id}: it was rolled back, pruned or deleted")
+            raise ResultUnavailable(
+                f"there is no task {self.id}: it was rolled back, refused, pruned or deleted"
+            )
         return row
 
     def __repr__(self) -> str:

@@ -35,8 +35,8 @@ def test_a_kill_costs_the_last_calls_and_leaves_a_prefix_that_runs_once(site):
 def test_an_exit_without_a_database_says_what_is_lost(site):
     said = site.spawn(
         """
-        from django_ztask import writer
-        writer.EXIT = 0.3
+        from django_ztask import unconfirmed
+        unconfirmed.EXIT = 0.3
         connection.ensure_connection()
         with connection.cursor() as cursor:
             cursor.execute("BEGIN IMMEDIATE")

@@ -14,7 +14,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from django_ztask import transport, writer
+from django_ztask import transport, unconfirmed, writer
 from tests import postgres
 
 Messages = list[tuple[list[str], float | None]]
@@ -96,9 +96,9 @@ def writing_thread(database: object, messages: object, monkeypatch: pytest.Monke
     monkeypatch.setattr(transport, "in_node", lambda: False)
     monkeypatch.setattr(writer, "IDLE", 0.05)
     yield
-    threads = [each._thread for each in writer._writers.values()]
+    threads = [each._thread for each in unconfirmed._writers.values()]
     for thread in threads:
         if thread is not None:
             thread.join(30)
             assert not thread.is_alive()
-    writer._writers.clear()
+    unconfirmed._writers.clear()

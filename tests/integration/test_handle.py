@@ -174,9 +174,9 @@ def test_a_result_is_waited_for_until_another_process_writes_it() -> None:
     waiting = threading.Event()
 
     class Watched(TaskHandle[Any]):
-        def refresh(self) -> TaskHandle[Any]:
+        def _look(self, patience: float) -> None:
             waiting.set()
-            return super().refresh()
+            super()._look(patience)
 
     def work() -> None:
         waiting.wait(20)

@@ -11,7 +11,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 import django_ztask
-from django_ztask import writer
+from django_ztask import unconfirmed
 from django_ztask.errors import ArgumentError
 from django_ztask.models import Task
 from tests.integration.conftest import Messages
@@ -58,7 +58,7 @@ def test_in_a_transaction_it_changes_nothing() -> None:
         cursor.execute("SELECT 1")
         kept = later.async_(2)
     assert list(Task.objects.values_list("uuid", flat=True)) == [kept.id]
-    assert not writer._writers
+    assert not unconfirmed._writers
 
 
 def test_in_a_transaction_begun_by_hand_it_changes_nothing() -> None:
@@ -67,7 +67,7 @@ def test_in_a_transaction_begun_by_hand_it_changes_nothing() -> None:
         handle = later.async_(1)
         cursor.execute("ROLLBACK")
     assert not Task.objects.filter(uuid=handle.id).exists()
-    assert not writer._writers
+    assert not unconfirmed._writers
 
 
 def test_who_counts_statements_sees_the_row_written() -> None:
@@ -79,12 +79,12 @@ def test_who_counts_statements_sees_the_row_written() -> None:
 def test_the_setting_and_the_option_decide_and_the_option_comes_first() -> None:
     with override_settings(ZTASKD_CONFIRM=False):
         add.async_(1)
-        assert writer._writers
+        assert unconfirmed._writers
         django_ztask.flush()
-        writer._writers["default"]._thread.join(30)  # type: ignore[union-attr]
-        writer._writers.clear()
+        unconfirmed._writers["default"]._thread.join(30)  # type: ignore[union-attr]
+        unconfirmed._writers.clear()
         add.using(confirm=True).async_(2)
-        assert not writer._writers
+        assert not unconfirmed._writers
     assert Task.objects.count() == 2
 
 

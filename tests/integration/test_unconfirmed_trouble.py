@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 import django_ztask
-from django_ztask import journal, writer
-from django_ztask.errors import NotFlushed
+from django_ztask import journal, unconfirmed, writer
+from django_ztask.errors import NotFlushed, ResultTimeout
+from django_ztask.handle import TaskHandle
 from django_ztask.models import Task
-from tests.integration.helpers import run_script
+from tests.integration.conftest import Messages
+from tests.project.shop.models import Order
 from tests.project.shop.tasks import add
 
 pytestmark = [pytest.mark.both_databases, pytest.mark.usefixtures("writing_thread")]
@@ -119,29 +122,66 @@ def test_a_commit_that_raised_although_it_was_made_writes_nothing_twice(
     assert sorted(Task.objects.values_list("uuid", flat=True)) == sorted(handle.id for handle in handles)
 
 
-def test_a_fork_takes_nothing_along(database: object, vendor: str) -> None:
+def test_in_a_transaction_that_keeps_the_thread_out_flush_says_so_at_once(vendor: str) -> None:
+    """On SQLite it would wait for itself."""
     if vendor == "postgresql":
-        pytest.skip("the script's database is SQLite's")
-    said = run_script(
-        """
-import os, django_ztask
-from django.db import connection
-from django_ztask import writer
-with connection.cursor() as cursor:
-    cursor.execute("BEGIN IMMEDIATE")
-    import threading
-    calls = threading.Thread(target=lambda: [add.using(confirm=False).async_(n) for n in range(5)])
-    calls.start()
-    calls.join()
-    if os.fork() == 0:
-        django_ztask.flush()
-        os._exit(0 if not writer.is_busy() else 1)
-    _, code = os.wait()
-    cursor.execute("COMMIT")
-django_ztask.flush()
-from django_ztask.models import Task
-print(code, Task.objects.count())
-""",
-        database,  # type: ignore[arg-type]
-    )
-    assert said == "0 5\n"
+        pytest.skip("there a transaction keeps nobody else from writing")
+    with transaction.atomic():
+        Order.objects.create(number=1)
+        calls = threading.Thread(target=lambda: handles.append(later.async_(1)))
+        handles: list[TaskHandle[int]] = []
+        calls.start()
+        calls.join()
+        with pytest.raises(NotFlushed, match=r"1 task.*this transaction holds SQLite's lock"):
+            django_ztask.flush()
+        with pytest.raises(NotFlushed):
+            handles[0].refresh()
+        with pytest.raises(ResultTimeout, match="inside a transaction"):
+            handles[0].result()
+    django_ztask.flush()
+    assert handles[0].refresh().status == "QUEUED"
+
+
+def test_the_result_of_a_row_that_waits_is_waited_for_no_longer_than_it_may(vendor: str) -> None:
+    later.async_(0)
+    django_ztask.flush()
+    with nobody_writes(vendor):
+        handle = later.async_(1)
+        began = time.monotonic()
+        with pytest.raises(ResultTimeout, match="still QUEUED"):
+            handle.result(timeout=0.2)
+        assert 0.2 <= time.monotonic() - began < 4
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_a_killed_thread_has_left_is_written_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a greenlet, the thread can be killed at any moment. Here it dies before a commit, and after one."""
+    honest, deaths = journal.insert, [1, 2]
+
+    def insert(*args: object, **kwargs: object) -> None:
+        if len(deaths) == 1:
+            honest(*args, **kwargs)  # type: ignore[arg-type]
+        if deaths:
+            deaths.pop()
+            raise SystemExit
+        honest(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(journal, "insert", insert)
+    made = []
+    for n in range(3):
+        made.append(later.async_(n).id)
+        thread = unconfirmed._writers["default"]._thread
+        assert thread is not None
+        if n < 2:
+            thread.join(30)
+    django_ztask.flush()
+    assert list(Task.objects.order_by("created").values_list("uuid", flat=True)) == made
+
+
+def test_large_arguments_do_not_crowd_into_one_transaction(vendor: str, messages: Messages) -> None:
+    with nobody_writes(vendor):
+        for _ in range(5):
+            later.async_("x" * (writer.CHARACTERS // 2))
+    django_ztask.flush()
+    assert Task.objects.count() == 5
+    assert all(len(ids) == 1 for ids, _ in messages)
