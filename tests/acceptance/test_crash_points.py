@@ -143,7 +143,7 @@ def test_the_daemon_dies_while_it_replays(site):
 def test_the_daemon_dies_while_it_prunes(new_site):
     site = new_site(ZTASKD_KEEP=0.5)
     doomed = site.start(ZTASKD_CRASH_AT="prune-uncommitted:2")
-    site.call("[handle.result(20) for handle in fail_once.map(range(120))]")
+    site.call("fail_once.map(range(120))")  # (their results may be pruned before they are asked for)
     assert doomed.wait() == KILLED
     left = site.count()
     assert site.sql("SELECT count(*) FROM django_ztask_attempt") == [left], "with each task go its attempts"
