@@ -78,7 +78,7 @@ def _can_wait(connection: Any) -> bool:
     statements; and in a node, which a second thread with a second connection would only slow down."""
     if transport.in_node() or connection.in_atomic_block or connection.execute_wrappers:
         return False
-    if connection.force_debug_cursor or "cursor" in vars(connection):
+    if connection.force_debug_cursor or patience.is_replaced(connection):
         return False
     if connection.connection is None:
         return bool(connection.settings_dict["AUTOCOMMIT"])

@@ -25,6 +25,7 @@ def is_possible(connection: Any) -> bool:
 def insert(connection: Any, values: Sequence[tuple[Any, ...]], announcement: Announcement) -> bool:
     """journal.insert in a transaction of its own, announced before it is committed. False when another connection
     holds the lock: among many callers, each is to hold it for as short as can be."""
+    connection.ensure_connection()
     raw = connection.connection
     try:
         if not patience.at_once(connection, partial(_execute, connection, raw, "BEGIN IMMEDIATE")):

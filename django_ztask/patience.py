@@ -40,8 +40,15 @@ def is_watched(connection: Any) -> bool:
         connection.execute_wrappers
         or connection.force_debug_cursor
         or read("DEBUG")
-        or "cursor" in vars(connection)  # (replaced: by a debugging tool, or to refuse a test the database)
+        or is_replaced(connection)
     )
+
+
+def is_replaced(connection: Any) -> bool:
+    """True when somebody has put his own `cursor` in place: a debugging tool, or Django's SimpleTestCase, to refuse
+    the database. (What that leaves behind afterwards is the connection's own method.)"""
+    own = vars(connection).get("cursor")
+    return own is not None and getattr(own, "__func__", None) is not type(connection).cursor
 
 
 def patiently(connection: Any, write: Callable[[], None], began: float | None = None) -> None:

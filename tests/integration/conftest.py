@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connections
+from django.db.backends.signals import connection_created
 
 from django_ztask import transport, unconfirmed, writer
 from tests import postgres
@@ -44,6 +45,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def database(vendor: str, template: Path, tmp_path: Path) -> Iterator[Path]:
     """The journal is there, for every thread. (Its path, when it is SQLite's.)"""
+    connection_created.disconnect(dispatch_uid="ztaskd.slots")  # what a test of the slots has left behind
+    for connection in connections.all(initialized_only=True):
+        connection.execute_wrappers.clear()
     path = tmp_path / "site.sqlite3"
     if vendor == "postgresql":
         made = postgres.server().create(postgres.server().template("integration", _migrate))

@@ -61,9 +61,10 @@ def test_a_child_of_multiprocessing_waits_for_its_rows(database: Path) -> None:
 def test_a_fork_takes_nothing_along(database: Path) -> None:
     said = run_script(
         """
-import os, django_ztask
+import os, warnings, django_ztask
 from django.db import connection
 from django_ztask import unconfirmed
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # (from 3.12 on)
 with connection.cursor() as cursor:
     cursor.execute("BEGIN IMMEDIATE")
     import threading
