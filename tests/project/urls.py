@@ -7,5 +7,4 @@ from tests.project import views
 urlpatterns = [
     path("order/<int:number>/", views.order),
     path("savepoint/<int:number>/", views.savepoint),
-    path("fds/", views.descriptors),
 ]

@@ -1,9 +1,7 @@
 """A view that makes an order and its task in one transaction."""
 
-import os
-
 from django.db import transaction
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpResponse
 
 from tests.project.shop.models import Order
 from tests.project.shop.tasks import mark
@@ -31,14 +29,3 @@ def savepoint(request, number):
         Order.objects.create(number=number)
         handle = mark.async_(f"kept-{number}")
     return HttpResponse(handle.id)
-
-
-def descriptors(request):
-    """Without SQLite's files, which it keeps open a while for its locks' sake."""
-    names = []
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            names.append(os.readlink(f"/proc/self/fd/{fd}"))
-        except FileNotFoundError:
-            pass  # that of listdir itself
-    return JsonResponse({"pid": os.getpid(), "count": sum("sqlite" not in name for name in names)})
