@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from django.db import connections
+
 from django_ztask import (
     announcement,
     crashpoints,
+    early,
     execute,
     ids,
     journal,
@@ -58,8 +61,6 @@ def _run_here(function: TaskFunction[..., Any], args: Any, kwargs: dict[str, Any
 
 
 def _record(function: TaskFunction[..., Any], calls: list[Call], after: float) -> list[TaskHandle[Any]]:
-    from django.db import connections
-
     function.ensure_importable()
     drafts = _drafts(function, calls, after)
     connection = connections[conf.database]
@@ -97,7 +98,9 @@ def _write(connection: Any, rows: list[NewTask], after: float) -> None:
         # In a manual transaction (autocommit off) on_commit would raise after the INSERT: the sweep finds it.
         journal.record(connection, rows)
     elif len(rows) == 1 and not patience.is_watched(connection):
-        together.record(connection, rows, _said(rows, after))
+        said = _said(rows, after)
+        if not early.record(connection, rows[0], said):
+            together.record(connection, rows, said)
     else:
         # Each chunk as soon as it is there: the first tasks of a map() start while the last are being written.
         journal.record(connection, rows, lambda chunk: _said(chunk, after)())

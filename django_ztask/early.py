@@ -7,48 +7,54 @@ it. Should the COMMIT fail, the message names a row that does not exist: harmles
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-from django_ztask import crashpoints, journal, patience, transport
+from django_ztask import crashpoints, patience, rows, transport
 from django_ztask.announcement import Announcement
+from django_ztask.rows import NewTask
+from django_ztask.sql import direct, sqlite
 
 
-def is_possible(connection: Any) -> bool:
-    """Only when the message has nothing to wait for, and only while there is no other thread: each step of SQLite's
-    lets go of the interpreter's lock, and a busy thread keeps that for 5 ms, while we would hold SQLite's."""
-    return connection.vendor == "sqlite" and threading.active_count() == 1 and transport.is_connected()
+def record(connection: Any, task: NewTask, announcement: Announcement) -> bool:
+    """Writes a new task in a transaction of its own, and has it announced before that is committed. `connection` is
+    in no transaction, and nobody looks at its statements. Raises what the database raises.
 
-
-def insert(connection: Any, values: Sequence[tuple[Any, ...]], announcement: Announcement) -> bool:
-    """journal.insert in a transaction of its own, announced before it is committed. False when another connection
-    holds the lock: among many callers, each is to hold it for as short as can be."""
+    False when nothing was written, since it is not the moment: another connection holds the lock (among many
+    callers, each is to hold it for as short as can be), the message would have to wait, or there is another thread:
+    each step of SQLite's lets go of the interpreter's lock, and a busy thread keeps that for 5 ms, while we would
+    hold SQLite's.
+    """
+    if connection.vendor != "sqlite" or threading.active_count() != 1 or not transport.is_connected():
+        return False
     connection.ensure_connection()
-    raw = connection.connection
-    try:
-        if not patience.at_once(connection, partial(_execute, connection, raw, "BEGIN IMMEDIATE")):
-            return False
-        journal.insert(connection, values)
-        announcement()
-        crashpoints.reach("caller-message-early")
-        _execute(connection, raw, "COMMIT")
-        return True
-    except BaseException:
-        _roll_back(connection, raw)
-        raise
-
-
-def _execute(connection: Any, raw: Any, text: str) -> None:
+    raw, timeout = connection.connection, patience.milliseconds(connection)
+    values = rows.inserted(connection, task)
     with connection.wrap_database_errors:
-        raw.execute(text)
+        try:
+            if timeout:
+                raw.execute("PRAGMA busy_timeout = 0")
+            raw.execute("BEGIN IMMEDIATE")
+            raw.execute(direct.with_question_marks(sqlite.INSERT), values)
+            announcement()
+            crashpoints.reach("caller-message-early")
+            raw.execute("COMMIT")
+        except BaseException as error:
+            _roll_back(connection, raw)
+            if timeout and isinstance(error, sqlite3.OperationalError) and patience.is_busy(error):
+                return False
+            raise
+        finally:
+            if timeout and connection.connection is raw:
+                raw.execute(f"PRAGMA busy_timeout = {timeout}")
+    return True
 
 
 def _roll_back(connection: Any, raw: Any) -> None:
     """Never leaves a transaction open of which Django knows nothing."""
     try:
-        if connection.connection is raw and raw.in_transaction:
+        if raw.in_transaction:
             raw.execute("ROLLBACK")
     except BaseException:
         connection.close()

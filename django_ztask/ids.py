@@ -24,6 +24,8 @@ def new(how_many: int = 1) -> list[tuple[str, int]]:
         first = max(time.time_ns() // 1000, _last + 1)
         _last = first + how_many - 1
     random = os.urandom(8 * how_many)
+    if how_many == 1:
+        return [(_format(first, int.from_bytes(random, "big")), first)]
     return [
         (_format(first + n, int.from_bytes(random[8 * n : 8 * n + 8], "big")), first + n)
         for n in range(how_many)

@@ -44,7 +44,7 @@ def insert(
     """Writes up to CHUNK rows, made by `rows.inserted`, with one statement: without a transaction, it is one.
     `again`: some may be there already, from an attempt that ended in an error. `began`: since when their caller
     waits (monotonic)."""
-    with connection.cursor() as cursor:
+    with direct.cursor(connection) as cursor:
         write = partial(sql.of(connection).insert, cursor, values, again)
         patience.patiently(connection, write, began)
 

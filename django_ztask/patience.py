@@ -54,7 +54,7 @@ def is_replaced(connection: Any) -> bool:
 def patiently(connection: Any, write: Callable[[], None], began: float | None = None) -> None:
     """Writes, and tries again while another connection holds SQLite's lock: for as long as this connection waits
     by its own settings (from `began` on, by the monotonic clock). Then raises the OperationalError."""
-    timeout = _timeout(connection)
+    timeout = milliseconds(connection)
     if not timeout:
         write()
         return
@@ -75,34 +75,17 @@ def patiently(connection: Any, write: Callable[[], None], began: float | None = 
             raw.execute(f"PRAGMA busy_timeout = {timeout}")
 
 
-def at_once(connection: Any, write: Callable[[], None]) -> bool:
-    """Writes. False when another connection holds SQLite's lock."""
-    timeout, raw = _timeout(connection), connection.connection
-    try:
-        if timeout:
-            raw.execute("PRAGMA busy_timeout = 0")
-        write()
-        return True
-    except OperationalError as error:
-        if timeout and is_busy(error):
-            return False
-        raise
-    finally:
-        if timeout and connection.connection is raw:
-            raw.execute(f"PRAGMA busy_timeout = {timeout}")
-
-
-def is_busy(error: OperationalError) -> bool:
-    """True when another connection holds SQLite's lock. (Not for one that has read what was changed since: that
-    does not pass.)"""
-    code = getattr(error.__cause__, "sqlite_errorcode", None)
+def is_busy(error: Exception) -> bool:
+    """True when an OperationalError (Django's, or SQLite's own) says that another connection holds SQLite's lock.
+    (Not for one that has read what was changed since: that does not pass.)"""
+    code = getattr(error.__cause__ or error, "sqlite_errorcode", None)
     if code is None:
         return "database is locked" in str(error)
     return code & 0xFF == BUSY and code != BUSY_SNAPSHOT
 
 
-def _timeout(connection: Any) -> int:
-    """Milliseconds this connection waits for SQLite's lock by its own settings; 0 where we leave it to them: in a
+def milliseconds(connection: Any) -> int:
+    """For how long this connection waits for SQLite's lock by its own settings; 0 where we leave it to them: in a
     transaction, under somebody's eyes (in a node, a slot's connection waits without stopping the others), and
     without a write-ahead log, where a commit also waits for readers."""
     if connection.vendor != "sqlite" or is_watched(connection) or not is_free(connection):

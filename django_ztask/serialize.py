@@ -32,7 +32,7 @@ MAX_DEPTH = 50
 _ATOMS = frozenset({bool, type(None)})
 _INT_LIMIT = 10**4000  # Python refuses to read decimal integers of more than 4300 digits
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode = msgspec.json.Encoder().encode
 
 # Characters of a result that a row carries. A batch of 200 ends must stay below the 1 GB of a statement.
 RESULT_LIMIT = 4 * 2**20
@@ -87,7 +87,10 @@ def _is_text(value: Any) -> bool:
 
 def to_json(value: object) -> str:
     """JSON text of an exact value, readable as it stands."""
-    return _encode(value) if value or value.__class__ is not dict else "{}"
+    try:
+        return _encode(value).decode() if value or value.__class__ is not dict else "{}"
+    except OverflowError:  # it knows no whole numbers beyond 64 bits
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def dump_call(args: Sequence[Any], kwargs: Mapping[str, Any], *, allow_pickle: bool = True) -> Payload:
@@ -96,7 +99,7 @@ def dump_call(args: Sequence[Any], kwargs: Mapping[str, Any], *, allow_pickle: b
     Raises ArgumentError, naming the argument, for what neither JSON nor (when allowed) pickle can carry.
     """
     arguments, keywords = list(args), dict(kwargs)
-    if is_exact_json(arguments) and is_exact_json(keywords):
+    if is_exact_json(arguments) and (not keywords or is_exact_json(keywords)):
         return Payload(JSON, to_json(arguments), to_json(keywords))
     if not allow_pickle:
         raise ArgumentError(_name_guilty(args, kwargs, _refuse_inexact))
@@ -200,7 +203,7 @@ class _FindMain(pickle.Pickler):
 
 def _digest(key: bytes, parts: Sequence[str]) -> str:
     encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
-    message = b"".join(len(part).to_bytes(8, "big") + part for part in encoded)
+    message = b"".join([len(part).to_bytes(8, "big") + part for part in encoded])
     return hmac.digest(key, message, "sha256").hex()
 
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any
 
-from django_ztask import early, journal, rows
+from django_ztask import journal, rows
 from django_ztask.announcement import Announcement
 from django_ztask.rows import NewTask
 
@@ -125,10 +125,6 @@ def record(connection: Any, tasks: Sequence[NewTask], announcement: Announcement
 
 def _write(connection: Any, leader: Seat) -> None:
     """Everybody's rows. (Whose were announced by somebody else has nothing to say itself.)"""
-    if not leader.followers and early.is_possible(connection):
-        leader.is_written = early.insert(connection, leader.values, leader.announcement)
-        if leader.is_written:
-            return
     seats = [leader, *leader.followers]
     journal.insert(connection, list(chain.from_iterable(seat.values for seat in seats)), began=leader.began)
     leader.is_written = leader.leads = True

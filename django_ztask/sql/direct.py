@@ -1,5 +1,5 @@
-"""A cursor for the journal's thread: SQLite's own, without Django's layers, which cost more than a claim of one
-row. Errors are Django's all the same; and where somebody watches the connection, it is Django's cursor.
+"""A cursor for the journal's statements: SQLite's own, without Django's layers, which cost more than a claim or an
+INSERT of one row. Errors are Django's all the same; and where somebody watches the connection, it is Django's cursor.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from django_ztask import patience
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
@@ -29,7 +31,7 @@ class DirectCursor:
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
         with self._errors:
-            self._cursor.execute(_with_question_marks(statement), parameters)
+            self._cursor.execute(with_question_marks(statement), parameters)
 
     def fetchone(self) -> Any:
         with self._errors:
@@ -47,12 +49,13 @@ class DirectCursor:
 
 def cursor(connection: Connection) -> AbstractContextManager[Any]:
     """The shortest way to the database that `connection` allows."""
-    watched = connection.execute_wrappers or connection.queries_logged
-    if connection.vendor != "sqlite" or connection.connection is None or watched:
+    if connection.vendor != "sqlite" or connection.connection is None or patience.is_watched(connection):
         return connection.cursor()
+    connection.validate_no_broken_transaction()
     return DirectCursor(connection)
 
 
-@lru_cache(maxsize=64)
-def _with_question_marks(statement: str) -> str:
+@lru_cache(maxsize=128)
+def with_question_marks(statement: str) -> str:
+    """A statement of ours as SQLite itself reads it."""
     return re.sub(r"(?<!%)%s", "?", statement).replace("%%", "%")
