@@ -15,7 +15,7 @@ from django.db import OperationalError
 from django_ztask.conf import read
 
 # Seconds between two attempts to get the lock: the first pause, by what each is longer, the longest.
-FIRST, GROWTH, LONGEST = 0.0001, 1.2, 0.002
+FIRST, GROWTH, LONGEST = 0.0001, 1.5, 0.005
 
 BUSY, BUSY_SNAPSHOT = 5, 517  # SQLite's codes
 
