@@ -46,12 +46,13 @@ def naps(order: Order, numbers: range) -> Call:
 
 
 def later(order: Order, numbers: range) -> Call:
-    """after(seconds) for each, in one transaction: all become due within a moment."""
+    """after(...) for each, in one transaction: they become due from `seconds` on, spread over `spread` seconds."""
+    seconds, step = order["seconds"], order["spread"] / order["size"]
 
     def call(number: int) -> None:
         with transaction.atomic():
-            for each in span(order, number):
-                tasks.noop.after(order["seconds"], each)
+            for index, each in enumerate(span(order, number)):
+                tasks.noop.after(seconds + index * step, each)
 
     return call
 

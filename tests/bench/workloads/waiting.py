@@ -15,10 +15,31 @@ COUNT, SECONDS = 5000, 1
 
 @workload("after")
 def after(stage: Stage) -> list[Figure]:
-    """Called in one transaction, so that all become due within the moment that the calls take."""
+    """Due in the same second: one every 0.2 ms."""
+    early, late = _due(stage, spread=1.0)
+    return [
+        Figure("early", early, "tasks", stage.aim(at_most(0))),
+        Figure("late, p50", percentile(late, 50), "ms"),
+        Figure("late, p99", percentile(late, 99), "ms", stage.aim(at_most(100))),
+    ]
+
+
+@workload("after-burst")
+def after_burst(stage: Stage) -> list[Figure]:
+    """Due within the moment that their calls take: the last of them waits until all others have started."""
+    early, late = _due(stage, spread=0.0)
+    return [
+        Figure("early", early, "tasks", stage.aim(at_most(0))),
+        Figure("late, p50", percentile(late, 50), "ms"),
+        Figure("late, p99", percentile(late, 99), "ms"),
+    ]
+
+
+def _due(stage: Stage, spread: float) -> tuple[int, list[float]]:
+    """How many started before they were due, and how late each was (ms)."""
     count = stage.scaled(COUNT)
     stage.daemon()
-    (answer,) = hand_over(stage, "later", 1, size=count, seconds=SECONDS)
+    (answer,) = hand_over(stage, "later", 1, size=count, seconds=SECONDS, spread=spread)
     committed = answer["calls"][0][1]
     starts = stage.started(range(count))
     clocks = time.time_ns() - time.monotonic_ns()
@@ -31,8 +52,4 @@ def after(stage: Stage) -> list[Figure]:
             due_ns = due * 1e9 - clocks
             early += started < due_ns - 1e5  # (a float of epoch seconds, read at another moment)
             late.append((started - max(due_ns, committed)) / 1e6)
-    return [
-        Figure("early", early, "tasks", stage.aim(at_most(0))),
-        Figure("late, p50", percentile(late, 50), "ms"),
-        Figure("late, p99", percentile(late, 99), "ms", stage.aim(at_most(100))),
-    ]
+    return early, late
