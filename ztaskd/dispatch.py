@@ -22,6 +22,9 @@ from ztaskd.committer import Answer, Committer
 from ztaskd.schedule import MOST_AHEAD, Alarm, Pace
 from ztaskd.slots import Slots
 
+# Of a message with many names, an idle node claims so many, which start at once; then it looks for the others.
+FIRST = 10
+
 
 class Dispatcher:
     """Owns the slots, and asks the committer for as much as they can take."""
@@ -53,7 +56,7 @@ class Dispatcher:
             return
         if not self._backlog and ids:
             room = max(0, self.room(self.pace.ahead(time.monotonic())))
-            taken = ids[:room]
+            taken = ids[: room if self._held else min(room, FIRST)]
             if taken:
                 self._asked += len(taken)
                 self.committer.claim(taken)
@@ -61,7 +64,8 @@ class Dispatcher:
         elif later is None or ids:
             self._backlog = True
         self._again = self._again or self._backlog
-        self.look()
+        if not self._asked:  # (else the answer looks)
+            self.look()
 
     def answered(self, answer: Answer) -> None:
         """What one transaction of the committer brought."""

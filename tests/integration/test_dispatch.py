@@ -10,7 +10,7 @@ from django_ztask.lifecycle import Kind, Outcome
 from tests.integration.helpers import claim_new
 from ztaskd.attempt import conclude
 from ztaskd.batch import Answer
-from ztaskd.dispatch import Dispatcher
+from ztaskd.dispatch import FIRST, Dispatcher
 
 
 class Requests:
@@ -52,6 +52,15 @@ def test_names_are_claimed_while_there_is_room_and_the_rest_is_looked_for(
     assert asked.looks == [], "there is no room for more"
     dispatcher.answered(Answer(named=2))
     assert asked.looks == [(2, frozenset())], "they were somebody else's: now there is room"
+
+
+def test_of_many_names_an_idle_node_starts_a_few_at_once_and_looks_for_the_rest(asked: Requests) -> None:
+    dispatcher = Dispatcher(asked, 100, lambda dead: None)  # type: ignore[arg-type]
+    names = [str(n) for n in range(50)]
+    dispatcher.named(names, None)
+    assert (asked.claims, asked.looks) == ([names[:FIRST]], [])
+    dispatcher.answered(Answer(named=FIRST))
+    assert asked.looks == [(100, frozenset())]
 
 
 def test_what_is_heard_of_during_a_look_is_looked_for_after_it(
