@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django_ztask import crashpoints, patience, rows, sql
-from django_ztask.lifecycle import Event, Kind
+from django_ztask.lifecycle import UNSUCCESSFUL, Event, Kind
 from django_ztask.rows import Claimed, Finish, NewTask
 from django_ztask.sql import direct
 
@@ -127,7 +127,7 @@ def finish(connection: Connection, boot: str, finishes: Sequence[Finish]) -> lis
         attempts = [
             rows.attempted(stamp, boot, finish)
             for finish in finishes
-            if finish.outcome.kind in (Kind.FAILURE, Kind.INTERRUPTED, Kind.REFUSED)
+            if finish.outcome.kind in UNSUCCESSFUL
             and id(finish) not in lost
         ]
         if attempts:

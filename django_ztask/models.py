@@ -11,7 +11,7 @@ import time
 from django.db import models
 from django.db.models import Q
 
-from django_ztask.lifecycle import Kind, Status
+from django_ztask.lifecycle import UNSUCCESSFUL, Status
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -101,9 +101,7 @@ class Attempt(models.Model):
         Task, on_delete=models.CASCADE, related_name="unsuccessful", db_constraint=False, db_index=False
     )
     attempt = models.IntegerField()
-    kind = models.CharField(
-        max_length=12, choices=[(k.value, k.value) for k in (Kind.FAILURE, Kind.INTERRUPTED, Kind.REFUSED)]
-    )
+    kind = models.CharField(max_length=12, choices=[(k.value, k.value) for k in UNSUCCESSFUL])
     node = models.CharField(max_length=36)
     started = models.DateTimeField(blank=True, null=True)
     finished = models.DateTimeField()

@@ -54,6 +54,7 @@ class Claimed(msgspec.Struct):
     retries_left: int
     attempt: int
     replays: int
+    crashes: int
     policy: dict[str, float]
 
     @property
@@ -119,12 +120,10 @@ def inserted(connection: Connection, task: NewTask) -> tuple[Any, ...]:
 
 
 def claimed(row: Sequence[Any]) -> Claimed:
-    uuid, name, codec, args, kwargs, mac, created, due, priority, retries, attempt, replays, meta = row
-    policy = _policy(meta) if meta else {}
+    uuid, name, codec, args, kwargs, mac, created, due, *numbers, meta = row
     payload = Payload(codec, args, kwargs)
-    return Claimed(
-        uuid, name, payload, mac, str(created), float(due), priority, retries, attempt, replays, policy
-    )
+    policy = _policy(meta) if meta else {}
+    return Claimed(uuid, name, payload, mac, str(created), float(due), *numbers, policy)
 
 
 def _policy(meta: str) -> dict[str, float]:
@@ -156,8 +155,9 @@ def finished(stamp: Stamp, boot: str, finish: Finish) -> tuple[Any, ...]:
         ended if failed else None,
         int(outcome.kind is Kind.FAILURE),
         int(outcome.kind is Kind.INTERRUPTED),
+        int(outcome.kind is Kind.CRASH),
         outcome.result,
-        outcome.exception if verdict.event in (Event.RETRY, Event.FAIL) else None,
+        outcome.exception if verdict.event in (Event.RETRY, Event.FAIL) or outcome.kind is Kind.CRASH else None,
         outcome.traceback if verdict.event in (Event.RETRY, Event.FAIL) else None,
         boot if status.is_final else None,
         finish.task.id,

@@ -78,6 +78,8 @@ def _ended(finish: Finish, seconds: float) -> None:
             seconds,
             task.attempt,
         )
+    elif outcome.kind is Kind.CRASH and verdict.event is Event.HAND_BACK:
+        logger.error("%s (attempt %d): %s; it runs again", _name(task), task.attempt, outcome.exception)
     elif verdict.event is Event.HAND_BACK:
         logger.debug("%s is unknown here: handed back", _name(task))
     else:
@@ -223,6 +225,11 @@ _LINES: dict[str, Callable[..., None]] = {
         else "handed back, it runs again at the next start",
     ),
     "service_died": _service_died,
+    "worker_died": _line(logging.ERROR, "{name} (pid {pid}) is gone: {reason}; another one is started"),
+    "worker_refused": Quiet(
+        logger, logging.ERROR, "{name} does not come up, tasks for child processes wait: {reason}"
+    ),
+    "worker_recycled": _line(logging.INFO, "{name} (pid {pid}) is replaced after {tasks} task(s), at {mib} MiB"),
     "message_refused": Quiet(logger, logging.WARNING, "refused a message: {error}"),
     "row_unreadable": _line(logging.ERROR, "task {id} FAILED: its row cannot be read: {error}"),
     "row_refused": Quiet(logger, logging.ERROR, "the journal refused a row (task {task_id}): {error}"),

@@ -48,7 +48,7 @@ CLAIM = """WITH given (node, claimed, ids, now, unknown) AS (
     SET status = 'RUNNING', node = given.node, claimed = given.claimed, attempts = task.attempts + 1
     FROM picked, given WHERE task.uuid = picked.uuid
     RETURNING task.uuid, function_name, codec, args, kwargs, mac, created, next_attempt, priority,
-              retry_count, attempts, replays, meta"""
+              retry_count, attempts, replays, crashes, meta"""
 
 # The most frequent end in few columns.
 SUCCEED = """UPDATE django_ztask_task AS task
@@ -61,14 +61,15 @@ SUCCEED = """UPDATE django_ztask_task AS task
 FINISH = """UPDATE django_ztask_task AS task
     SET status = new.status, retry_count = new.retry_count, next_attempt = coalesce(new.due, task.next_attempt), started = new.started,
         finished = new.finished, failed = new.failed, failures = task.failures + new.failures,
-        interruptions = task.interruptions + new.interruptions, result = new.result,
+        interruptions = task.interruptions + new.interruptions, crashes = task.crashes + new.crashes,
+        result = new.result,
         last_exception = coalesce(new.exception, task.last_exception),
         traceback = coalesce(new.traceback, task.traceback), node = new.node
     FROM unnest(
         %s::text[], %s::int[], %s::float8[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],
-        %s::int[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+        %s::int[], %s::int[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
         %s::int[]) AS new (status, retry_count, due, started, finished, failed, failures, interruptions,
-        result, exception, traceback, node, uuid, boot, attempt)
+        crashes, result, exception, traceback, node, uuid, boot, attempt)
     WHERE task.uuid = new.uuid AND task.node = new.boot AND task.attempts = new.attempt
       AND task.status || '' = 'RUNNING'"""
 

@@ -52,7 +52,7 @@ _CLAIM = """UPDATE django_ztask_task
     SET status = 'RUNNING', node = %s, claimed = %s, attempts = attempts + 1
     WHERE uuid {} AND +status = 'QUEUED' AND +next_attempt <= %s
       AND function_name NOT IN (SELECT value FROM json_each(%s))"""
-_COLUMNS = "uuid, function_name, codec, args, kwargs, mac, created, {}, priority, retry_count, attempts, replays, meta"
+_COLUMNS = "uuid, function_name, codec, args, kwargs, mac, created, {}, priority, retry_count, attempts, replays, crashes, meta"
 
 # A lone row is one step anyway.
 CLAIM_ONE = _CLAIM.format("= %s") + " RETURNING " + _COLUMNS.format("next_attempt")
@@ -82,12 +82,13 @@ FINISH = f"""UPDATE django_ztask_task AS task
     SET status = new.status, retry_count = new.retry_count,
         next_attempt = coalesce(new.due / 1e6, task.next_attempt), started = new.started,
         finished = new.finished, failed = new.failed, failures = task.failures + new.failures,
-        interruptions = task.interruptions + new.interruptions, result = new.result,
+        interruptions = task.interruptions + new.interruptions, crashes = task.crashes + new.crashes,
+        result = new.result,
         last_exception = coalesce(new.exception, task.last_exception),
         traceback = coalesce(new.traceback, task.traceback), node = new.node
     FROM (SELECT {
     _columns(
-        "status retry_count due started finished failed failures interruptions result exception traceback "
+        "status retry_count due started finished failed failures interruptions crashes result exception traceback "
         "node uuid boot attempt"
     )
 } FROM json_each(%s)) AS new

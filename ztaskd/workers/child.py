@@ -6,7 +6,6 @@ leads to the daemon; standard output and error are the log's.
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import logging
 import os
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ztaskd import syspath
 from ztaskd.workers import frames
 
 # prctl's numbers (linux/prctl.h).
@@ -33,6 +33,7 @@ class Link:
     """The socket to the daemon. Threads of tasks log through it, too."""
 
     def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, True)  # (the daemon's sockets are not)
         self._socket = socket.socket(fileno=fd)
         self._lock = threading.Lock()
         self._feed = frames.Feed()
@@ -73,24 +74,18 @@ class Lines(logging.Handler):
 
 
 def main() -> None:
-    options = _options()
-    _follow_parent(options.parent, options.name)
-    link = Link(options.fd)
+    """Its arguments: its name, the daemon's process id, the log's level."""
+    syspath.take_over()
+    name, parent, level = sys.argv[1:]
+    _follow_parent(int(parent), name)
+    link = Link(frames.FD)
     try:
-        _load(link, options.level)
+        _load(link, int(level))
     except BaseException as error:
         link.send(frames.Refused(str(error) or traceback.format_exc()))
         sys.exit(1)
     link.send(frames.Ready())
     _serve(link)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--name", required=True)
-    for number in ("fd", "parent", "level"):
-        parser.add_argument(f"--{number}", type=int, required=True)
-    return parser.parse_args()
 
 
 def _follow_parent(parent: int, name: str) -> None:

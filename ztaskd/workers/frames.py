@@ -14,6 +14,9 @@ from django_ztask.execute import CurrentTask
 from django_ztask.lifecycle import Outcome
 from django_ztask.serialize import Payload
 
+# The child's descriptor that leads to the daemon.
+FD = 3
+
 _LENGTH = struct.Struct(">I")
 
 

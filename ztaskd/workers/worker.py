@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket as sockets
 import sys
 from contextlib import suppress
 from typing import Any
 
 import gevent
 from gevent import monkey, socket
+from gevent.event import Event
 
 from django_ztask.execute import CurrentTask
 from django_ztask.rows import Claimed
+from ztaskd import syspath
 from ztaskd.workers import frames
 
-# The standard library's own: gevent's forks in Python code, with threads beside it.
-Popen = monkey.get_original("subprocess", "Popen")
+socketpair = monkey.get_original("socket", "socketpair")
 
-# Seconds between two looks whether a child whose socket is closed has ended, and for how long.
-GONE, PATIENCE = 0.005, 5.0
+# Seconds for which a child that has closed its socket is waited for.
+PATIENCE = 5.0
 
 
 class WorkerDied(Exception):
@@ -55,26 +55,18 @@ class Worker:
         self.name = name
         self.tasks = 0  # that it has run
         self.memory = 0  # its RSS in bytes, after the last of them
+        self.code: int | None = None  # its exit status, as subprocess has it, when it is gone
         self._feed = frames.Feed()
         self._waiting: list[bytes] = []
-        ours, theirs = sockets.socketpair()
+        self._gone = Event()
+        loop = gevent.get_hub().loop
+        loop.install_sigchld()  # (from here on libev waits for all children, as it does once a task starts one)
+        ours, theirs = socketpair()
         with theirs:
-            self._process = Popen(
-                [
-                    sys.executable,
-                    *("-m", "ztaskd.workers.child", "--name", name, "--fd", str(theirs.fileno())),
-                    *("--parent", str(os.getpid()), "--level", str(level)),
-                ],
-                stdin=-3,  # /dev/null
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
+            self.pid = _spawn(name, level, theirs.fileno())
         self._socket = socket.socket(fileno=ours.detach())
-
-    @property
-    def pid(self) -> int:
-        return int(self._process.pid)
+        self._watcher = loop.child(self.pid, ref=False)
+        self._watcher.start(self._ended)
 
     def wait_ready(self) -> None:
         """Returns when it takes tasks. Raises WorkerDied, or WorkerRefused."""
@@ -110,6 +102,10 @@ class Worker:
                 return message
             _log(message)
 
+    def is_alive(self) -> bool:
+        """False when it has ended while nobody looked."""
+        return self.code is None
+
     def kill(self) -> None:
         """At once, and what it has started in its session along with it."""
         with suppress(ProcessLookupError, PermissionError):
@@ -122,12 +118,30 @@ class Worker:
     def bury(self) -> int | None:
         """Waits until the process is gone. Returns its exit status, or None when it does not go."""
         self._socket.close()
-        for _ in range(int(PATIENCE / GONE)):
-            code = self._process.poll()
-            if code is not None:
-                return int(code)
-            gevent.sleep(GONE)
-        return None
+        self._gone.wait(PATIENCE)
+        return self.code
+
+    def _ended(self) -> None:
+        self.code = os.waitstatus_to_exitcode(self._watcher.rstatus)
+        self._watcher.close()
+        self._gone.set()
+
+
+def _spawn(name: str, level: int, fd: int) -> int:
+    """Starts the child, whose descriptor 3 is `fd`. (gevent's own subprocess would fork, in Python, beside threads;
+    and the standard library's cannot be used once gevent is patched in.) Returns its process id."""
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-u", "-m", "ztaskd.workers.child", name, str(os.getpid()), str(level)],
+        syspath.hand_over(os.environ),
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, fd, frames.FD),
+        ],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM],
+    )
 
 
 def _log(line: frames.Line) -> None:

@@ -179,3 +179,20 @@ def count_orders(seconds):
     count = Order.objects.count()
     time.sleep(seconds)
     return count
+
+
+@task()
+def exits():
+    os._exit(7)
+
+
+@task()
+def stubborn(seconds=60):
+    """Swallows whatever is raised in it."""
+    note("stubborn", current_task().id)
+    until = time.time() + seconds
+    while time.time() < until:
+        try:
+            time.sleep(1)
+        except BaseException:
+            pass

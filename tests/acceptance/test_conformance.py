@@ -1,0 +1,156 @@
+"""A task in a child process behaves exactly like one in a slot: the same calls through both, and the same rows."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from tests.acceptance.daemon import wait_for
+from tests.acceptance.test_failures import KINDS
+
+pytestmark = pytest.mark.acceptance
+
+CALLS = """
+    import datetime, decimal
+    values = [None, 1, "Zürich", [1, [2.5, None]], {"a": {"b": []}}, (1, 2), {1: 2}, b"bytes", 10**30,
+              decimal.Decimal("1.10"), datetime.date(2026, 11, 22), "x" * 5_000_000]
+    made = {f"value {n}": echo.async_(value) for n, value in enumerate(values)}
+    made |= {f"raises {kind}": nasty.async_(kind) for kind in KINDS}
+    made |= {
+        "fails": fail.async_("sold out"),
+        "fails once": fail_once.async_(7),
+        "second attempt": at_second_attempt.async_(),
+        "wrong arguments": add.using(retry_count=0).async_(1, b="x"),
+        "soft limit": slow.async_(30),
+        "language": speak.async_("de"),
+        "no language": speak.async_(None),
+        "transaction": in_atomic.async_(),
+        "row": order.async_(42),
+        "more tasks": enqueue_more.async_(3),
+        "descendants": add.async_(chain.async_(2).id, "!"),
+    }
+    show({name: handle.id for name, handle in made.items()})
+"""
+
+COLUMNS = "status, attempts, failures, crashes, interruptions, retry_count, result, last_exception, traceback"
+
+
+def outcome_of(site, *options):
+    """The rows of all calls, with what differs from run to run taken out."""
+    site.start(*options)
+    made = site.call(CALLS.replace("KINDS", repr(KINDS)))
+    found = {}
+    for name, task_id in made.items():
+        wait_for(lambda task_id=task_id: site.task(task_id)["status"] in ("SUCCEEDED", "FAILED"), name)
+        [row] = site.sql(f"SELECT {COLUMNS} FROM django_ztask_task WHERE uuid = ?", task_id)
+        found[name] = [_same(value, made) for value in row]
+    site.wait_count(0, status="QUEUED")
+    site.wait_count(0, status="RUNNING")
+    return found
+
+
+def _same(value, made):
+    """Without ids, MACs and addresses in memory."""
+    if not isinstance(value, str):
+        return value
+    for name, task_id in made.items():
+        value = value.replace(task_id, f"<{name}>")
+    value = re.sub(r"^pickle:[0-9a-f]{64}:", "pickle:MAC:", value)
+    return re.sub(r"0x[0-9a-f]{6,}", "0x", value)
+
+
+def test_the_same_calls_leave_the_same_rows_in_slots_and_in_children(new_site):
+    here = outcome_of(new_site())
+    there = outcome_of(new_site(), "--multiprocess", "--worker-pool-size", "2")
+    assert here.keys() == there.keys()
+    for name, row in here.items():
+        assert there[name] == row, name
+
+
+def test_what_a_child_logs_and_prints_is_in_the_daemons_log(site):
+    daemon = site.start("--multiprocess", "--worker-pool-size", "1")
+    logged, printed, shouted = site.call(
+        "show([h.id for h in (log.async_('careful'), say.async_('said'), shout.async_('shouted'))])"
+    )
+    for task_id in (logged, printed, shouted):
+        site.wait_status(task_id, "SUCCEEDED")
+    assert re.search(rf"shop WARNING task {logged}: careful$", daemon.says("careful"))
+    daemon.says("said")
+    daemon.says("shouted")
+
+
+def test_each_task_says_where_it_runs(site):
+    site.start("--worker-pool-size", "2")
+    here, there = site.call("show([pid.async_().result(20), pid.using(pool='process').async_().result(20)])")
+    assert here == site.programs[0].pid
+    assert there != here
+    assert os.getpgid(there) == there, "a session of its own"
+    assert site.call("show(who.using(pool='process').async_().result(20)[1:])") == ["tests.project.shop.tasks.who", 1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_a_task_whose_child_is_killed_runs_again_in_another_one(site, number):
+    daemon = site.start("--multiprocess", "--worker-pool-size", "1")
+    task_id = site.call("show(long.async_(30, first=True).id)")
+    wait_for(lambda: site.ledger, "the task to begin")
+    [child] = children(daemon)
+    os.kill(child, number)
+    row = site.wait_status(task_id, "SUCCEEDED")
+    assert (row["attempts"], row["crashes"], row["failures"], row["retry_count"]) == (2, 1, 0, 5)
+    assert site.sql("SELECT kind FROM django_ztask_attempt WHERE task_id = ?", task_id) == ["crash"]
+    assert number.name in daemon.log
+    assert children(daemon) != [child]
+
+
+def test_a_task_that_takes_its_process_along_three_times_is_failed_and_harms_nobody(site):
+    daemon = site.start("--multiprocess", "--worker-pool-size", "2")
+    bad, fine = site.call("show([exits.async_().id, [mark.async_(str(n)).id for n in range(20)]])")
+    row = site.wait_status(bad, "FAILED")
+    assert (row["attempts"], row["crashes"], row["failures"]) == (3, 3, 0)
+    assert "ended with code 7" in row["last_exception"]
+    for task_id in fine:
+        assert site.wait_status(task_id, "SUCCEEDED")["attempts"] == 1
+    assert daemon.stop() == 0
+
+
+def test_a_task_that_ignores_its_limit_is_killed_with_its_child(site):
+    site.start("--multiprocess", "--worker-pool-size", "1")
+    task_id = site.call("show(stubborn.using(timeout=0.2, hard_timeout=0.5, retry_count=0).async_().id)")
+    row = site.wait_status(task_id, "FAILED")
+    assert row["last_exception"] == "the hard time limit of 0.5 s: its process was killed"
+    assert (row["failures"], row["crashes"]) == (1, 0)
+
+
+def test_no_child_outlives_a_daemon_that_is_killed(site):
+    daemon = site.start("--multiprocess", "--worker-pool-size", "2")
+    site.call("show([stubborn.async_().id, long.async_(30).id])")
+    wait_for(lambda: len(site.ledger) >= 2, "both to begin")
+    found = children(daemon)
+    assert len(found) == 2
+    daemon.kill9()
+    wait_for(lambda: not [pid for pid in found if is_alive(pid)], "the children to be gone")
+
+
+def test_a_stop_waits_for_children_and_hands_back_what_does_not_end(site):
+    daemon = site.start("--multiprocess", "--worker-pool-size", "2", "--grace", "1")
+    short, endless = site.call("show([mark.async_('short', 0.5).id, long.async_(60).id])")
+    wait_for(lambda: ["began", endless] in site.ledger, "it to begin")
+    wait_for(lambda: site.task(short)["status"] != "QUEUED", "the other to begin")
+    assert daemon.stop() == 0
+    assert site.task(short)["status"] == "SUCCEEDED"
+    row = site.task(endless)
+    assert (row["status"], row["interruptions"], row["crashes"]) == ("QUEUED", 1, 0)
+
+
+def children(daemon):
+    text = open(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read()
+    return [int(pid) for pid in text.split()]
+
+
+def is_alive(pid):
+    """(A zombie that waits for init is not.)"""
+    try:
+        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
