@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass, fields
 from typing import Any
 
+from django_ztask.lifecycle import GREENLET, PROCESS
+
 _POLICY = ("retry_count", "retry_after", "backoff", "timeout")
 _NOTHING_CHOSEN = (None,) * len(_POLICY)
 
@@ -19,7 +21,8 @@ class Options:
     further pause is this many times the one before. timeout: seconds until TimeLimitExceeded is raised in
     the task. at_most_once: never started again once it has started, whatever happens: no retries, and after
     a crash or an interruption it is FAILED. confirm: False lets a call outside of a transaction return before
-    its row is committed; a thread of the process commits it in a moment, with others.
+    its row is committed; a thread of the process commits it in a moment, with others. pool: "greenlet" (it
+    runs in a slot of the node) or "process" (in a process of the node's: for work that keeps the CPU busy).
     """
 
     queue: str = "default"
@@ -30,6 +33,7 @@ class Options:
     timeout: float | None = None
     at_most_once: bool = False
     confirm: bool | None = None
+    pool: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.queue, str) or not 1 <= len(self.queue) <= 100:
@@ -42,6 +46,8 @@ class Options:
             raise TypeError(f"at_most_once must be True or False, not {self.at_most_once!r}")
         if self.confirm is not None and not isinstance(self.confirm, bool):
             raise TypeError(f"confirm must be True or False, not {self.confirm!r}")
+        if self.pool is not None and self.pool not in (GREENLET, PROCESS):
+            raise ValueError(f'pool must be "{GREENLET}" or "{PROCESS}", not {self.pool!r}')
         if self.at_most_once and self.retry_count:
             raise ValueError("at_most_once tasks are not retried: leave out retry_count")
         for name, least in (("retry_after", "0 or more"), ("backoff", "1 or more"), ("timeout", "above 0")):

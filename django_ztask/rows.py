@@ -39,6 +39,7 @@ class NewTask(msgspec.Struct, frozen=True):
     priority: int
     retry_count: int
     policy: dict[str, float]
+    pool: str = ""
 
 
 class Claimed(msgspec.Struct):
@@ -55,6 +56,7 @@ class Claimed(msgspec.Struct):
     attempt: int
     replays: int
     policy: dict[str, float]
+    pool: str = ""
 
     @property
     def at_most_once(self) -> bool:
@@ -115,15 +117,16 @@ def inserted(connection: Connection, task: NewTask) -> tuple[Any, ...]:
         task.payload.codec,
         task.mac,
         json.dumps(task.policy) if task.policy else None,
+        task.pool,
     )
 
 
 def claimed(row: Sequence[Any]) -> Claimed:
-    uuid, name, codec, args, kwargs, mac, created, due, priority, retries, attempt, replays, meta = row
+    uuid, name, codec, args, kwargs, mac, created, due, priority, retries, attempt, replays, meta, pool = row
     policy = _policy(meta) if meta else {}
     payload = Payload(codec, args, kwargs)
     return Claimed(
-        uuid, name, payload, mac, str(created), float(due), priority, retries, attempt, replays, policy
+        uuid, name, payload, mac, str(created), float(due), priority, retries, attempt, replays, policy, pool
     )
 
 

@@ -19,11 +19,13 @@ from gevent.event import Event
 from django_ztask import __version__, journal, transport
 from django_ztask.conf import conf
 from ztaskd import events, slots
+from ztaskd.attempt import Attempts
 from ztaskd.cli import Exit
 from ztaskd.committer import Committer
 from ztaskd.dispatch import Dispatcher
 from ztaskd.housekeeping import Housekeeping
 from ztaskd.intake import Intake
+from ztaskd.lanes import SLOTS, Lane
 from ztaskd.lease import Lease
 from ztaskd.reader import Reader
 from ztaskd.services import Services, every
@@ -51,9 +53,8 @@ class Node:
         self.lease = lease
         self.grace = grace
         self.committer = Committer(storage_for(conf.database), lease.boot, self._answered, lease.touch)
-        self.dispatcher = Dispatcher(
-            self.committer, concurrency, lambda dead: self._lost("slot", dead.exception)
-        )
+        self.concurrency = concurrency
+        self.dispatcher = Dispatcher(self.committer, self._lanes)
         self.housekeeping = Housekeeping(self.committer, self.dispatcher, lease.boot, locks, disk)
         self.intake = Intake(lease.url, Reader(self.dispatcher.named, lease.name))
         self.services = Services(self._lost)
@@ -66,6 +67,14 @@ class Node:
         self._signalled = self._loop.async_()
         slots.prepare_connections(self._hub_thread, thread_id)
         transport.deliver_to(self._deliver)
+
+    def _lanes(self, attempts: Attempts) -> list[Lane]:
+        """(Rows for processes stay where they are: nobody runs those yet.)"""
+
+        def died(dead: Any) -> None:
+            self._lost("slot", dead.exception)
+
+        return [Lane(SLOTS, slots.Slots(self.concurrency, attempts.run, died))]
 
     def bind(self) -> None:
         """Takes the address. Raises AddressInUse or BadAddress."""
@@ -111,7 +120,7 @@ class Node:
             name=self.lease.name,
             pid=os.getpid(),
             url=self.lease.url,
-            concurrency=self.dispatcher.slots.size,
+            concurrency=self.concurrency,
             journal=conf.database,
         )
 
