@@ -81,6 +81,11 @@ TRANSITIONS: dict[Status, dict[Event, Status]] = {
 
 FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
 
+# Where a task runs: in a slot (a greenlet of the node), or in a process of the node's. "" stands in the rows of those
+# that leave it to the node. These are all values of the column, in the order of their texts.
+GREENLET, PROCESS = "greenlet", "process"
+POOLS = ("", GREENLET, PROCESS)
+
 # A task function that no node knows is kept this long after its due time (seconds), so that a deploy
 # that is not yet everywhere loses nothing; then it is FAILED as unknown.
 UNKNOWN_GRACE = 3600.0

@@ -39,6 +39,7 @@ class NewTask(msgspec.Struct, frozen=True):
     priority: int
     retry_count: int
     policy: dict[str, float]
+    pool: str = ""
 
 
 class Claimed(msgspec.Struct):
@@ -56,6 +57,7 @@ class Claimed(msgspec.Struct):
     replays: int
     crashes: int
     policy: dict[str, float]
+    pool: str = ""
 
     @property
     def at_most_once(self) -> bool:
@@ -116,14 +118,15 @@ def inserted(connection: Connection, task: NewTask) -> tuple[Any, ...]:
         task.payload.codec,
         task.mac,
         json.dumps(task.policy) if task.policy else None,
+        task.pool,
     )
 
 
 def claimed(row: Sequence[Any]) -> Claimed:
-    uuid, name, codec, args, kwargs, mac, created, due, *numbers, meta = row
+    uuid, name, codec, args, kwargs, mac, created, due, *numbers, meta, pool = row
     payload = Payload(codec, args, kwargs)
     policy = _policy(meta) if meta else {}
-    return Claimed(uuid, name, payload, mac, str(created), float(due), *numbers, policy)
+    return Claimed(uuid, name, payload, mac, str(created), float(due), *numbers, policy, pool)
 
 
 def _policy(meta: str) -> dict[str, float]:
@@ -157,7 +160,9 @@ def finished(stamp: Stamp, boot: str, finish: Finish) -> tuple[Any, ...]:
         int(outcome.kind is Kind.INTERRUPTED),
         int(outcome.kind is Kind.CRASH),
         outcome.result,
-        outcome.exception if verdict.event in (Event.RETRY, Event.FAIL) or outcome.kind is Kind.CRASH else None,
+        outcome.exception
+        if verdict.event in (Event.RETRY, Event.FAIL) or outcome.kind is Kind.CRASH
+        else None,
         outcome.traceback if verdict.event in (Event.RETRY, Event.FAIL) else None,
         boot if status.is_final else None,
         finish.task.id,

@@ -64,7 +64,11 @@ class Attempts:
         try:
             outcome, started, seconds = place(task)
         except TaskInterrupted as error:  # (while it waited for its child)
-            outcome, started, seconds = Outcome(Kind.INTERRUPTED, exception=execute.describe(error)), None, 0.0
+            outcome, started, seconds = (
+                Outcome(Kind.INTERRUPTED, exception=execute.describe(error)),
+                None,
+                0.0,
+            )
         except Exception as error:  # a fault of ours: the row says so, and the place goes on
             text = f"ztaskd itself failed: {execute.describe(error)}"
             outcome = Outcome(Kind.REFUSED, exception=text, traceback=execute.format_traceback(error))

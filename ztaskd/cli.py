@@ -78,7 +78,12 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
         help="child processes at most (default: one for each processor)",
     )
     add("--max-tasks-per-child", type=_positive, metavar="N", help="replace a child after so many tasks")
-    add("--max-memory-per-child", type=_positive, metavar="MIB", help="replace a child that has grown to so much")
+    add(
+        "--max-memory-per-child",
+        type=_positive,
+        metavar="MIB",
+        help="replace a child that has grown to so much",
+    )
     add("--grace", type=_seconds, metavar="SECONDS", help="how long a stop waits (default ZTASKD_GRACE, 30)")
     add("--pidfile", metavar="FILE", help="write the process id to FILE")
     _add_project(parser, None)

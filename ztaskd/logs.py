@@ -229,7 +229,9 @@ _LINES: dict[str, Callable[..., None]] = {
     "worker_refused": Quiet(
         logger, logging.ERROR, "{name} does not come up, tasks for child processes wait: {reason}"
     ),
-    "worker_recycled": _line(logging.INFO, "{name} (pid {pid}) is replaced after {tasks} task(s), at {mib} MiB"),
+    "worker_recycled": _line(
+        logging.INFO, "{name} (pid {pid}) is replaced after {tasks} task(s), at {mib} MiB"
+    ),
     "message_refused": Quiet(logger, logging.WARNING, "refused a message: {error}"),
     "row_unreadable": _line(logging.ERROR, "task {id} FAILED: its row cannot be read: {error}"),
     "row_refused": Quiet(logger, logging.ERROR, "the journal refused a row (task {task_id}): {error}"),

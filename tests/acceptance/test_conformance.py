@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -86,7 +87,10 @@ def test_each_task_says_where_it_runs(site):
     assert here == site.programs[0].pid
     assert there != here
     assert os.getpgid(there) == there, "a session of its own"
-    assert site.call("show(who.using(pool='process').async_().result(20)[1:])") == ["tests.project.shop.tasks.who", 1]
+    assert site.call("show(who.using(pool='process').async_().result(20)[1:])") == [
+        "tests.project.shop.tasks.who",
+        1,
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
@@ -144,13 +148,13 @@ def test_a_stop_waits_for_children_and_hands_back_what_does_not_end(site):
 
 
 def children(daemon):
-    text = open(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read()
+    text = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text()
     return [int(pid) for pid in text.split()]
 
 
 def is_alive(pid):
     """(A zombie that waits for init is not.)"""
     try:
-        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False

@@ -78,6 +78,7 @@ def main() -> None:
     syspath.take_over()
     name, parent, level = sys.argv[1:]
     _follow_parent(int(parent), name)
+    signal.signal(frames.INTERRUPT, signal.SIG_IGN)
     link = Link(frames.FD)
     try:
         _load(link, int(level))
@@ -129,27 +130,30 @@ def _serve(link: Link) -> None:
 def _run(do: frames.Do) -> Any:
     from django_ztask import execute
 
-    return execute.run(do.task, do.payload, do.mac, _limit(do.timeout))
+    return execute.run(do.task, do.payload, do.mac, _limits(do.timeout))
 
 
 @contextmanager
-def _limit(seconds: float | None) -> Iterator[None]:
-    """The soft limit: raised in the task, by a signal."""
-    from django_ztask.errors import TimeLimitExceeded
+def _limits(seconds: float | None) -> Iterator[None]:
+    """Around the call alone, the daemon may interrupt it, and its soft limit is raised in it."""
+    from django_ztask.errors import TaskInterrupted, TimeLimitExceeded
 
-    if seconds is None:
-        yield
-        return
+    def interrupt(number: int, frame: object) -> None:
+        raise TaskInterrupted("the node stops")
 
     def ring(number: int, frame: object) -> None:
         raise TimeLimitExceeded(f"the task ran longer than its timeout of {seconds:g} s")
 
-    signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.signal(frames.INTERRUPT, interrupt)
+    if seconds is not None:
+        signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        if seconds is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(frames.INTERRUPT, signal.SIG_IGN)
 
 
 def _memory() -> int:

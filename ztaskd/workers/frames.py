@@ -5,6 +5,7 @@ Both ends belong to one installation and one boot: nothing is signed, and there 
 
 from __future__ import annotations
 
+import signal
 import struct
 from typing import TypeVar
 
@@ -16,6 +17,9 @@ from django_ztask.serialize import Payload
 
 # The child's descriptor that leads to the daemon.
 FD = 3
+
+# The signal that interrupts the task which runs in a child.
+INTERRUPT = signal.SIGUSR2
 
 _LENGTH = struct.Struct(">I")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import gevent
 
+from django_ztask.errors import TaskInterrupted
 from django_ztask.lifecycle import Kind, Outcome
 from django_ztask.rows import Claimed
 from ztaskd import events
@@ -15,6 +16,10 @@ from ztaskd.workers.worker import Worker, WorkerDied, WorkerRefused
 
 # Seconds before a child is started again that did not come up: its project is being mended.
 PAUSE, PAUSE_MOST = 0.5, 30.0
+
+
+# Seconds that an interrupted task has for its own cleaning up. (Its node has a little more: INTERRUPTED in node.py.)
+CLEANING_UP = 1.5
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,9 @@ Ended = tuple[Outcome, float | None, float]
 class Workers:
     """Children by the names `worker-1`, `worker-2`, ... `size`: how many tasks run at a time. `level` of the log."""
 
-    def __init__(self, size: int, level: int, limits: Limits, start: Callable[[str, int], Worker] = Worker) -> None:
+    def __init__(
+        self, size: int, level: int, limits: Limits, start: Callable[[str, int], Worker] = Worker
+    ) -> None:
         self.size = size
         self.level = level
         self.limits = limits
@@ -66,11 +73,27 @@ class Workers:
             self._bury(worker)
             text = f"its process died while it ran: {death}"
             return Outcome(Kind.CRASH, exception=text), began, time.time() - began
+        except TaskInterrupted:
+            return self._interrupted(worker, began)
         except BaseException:
             self._end(worker)
             raise
         finally:
             del self._busy[task.id]
+
+    def _interrupted(self, worker: Worker, began: float) -> Ended:
+        """The task may clean up, as in a slot; then its process goes."""
+        worker.interrupt()
+        outcome = Outcome(Kind.INTERRUPTED, exception="it went on after its interruption, and was killed")
+        try:
+            with gevent.Timeout(CLEANING_UP, False):
+                done = worker.wait_done()
+                return done.outcome, done.started, done.seconds
+        except WorkerDied:
+            pass
+        finally:
+            self._end(worker)
+        return outcome, began, time.time() - began
 
     def stop(self) -> None:
         """Ends those that are idle, kills the others."""

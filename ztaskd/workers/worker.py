@@ -79,12 +79,21 @@ class Worker:
         current = CurrentTask(task.id, task.function_name, task.attempt, task.retries_left)
         with suppress(OSError):  # (it is dead: what it leaves behind says so)
             self._socket.sendall(frames.pack(frames.Do(current, task.payload, task.mac, timeout)))
+        return self.wait_done()
+
+    def wait_done(self) -> frames.Done:
+        """The end of what it runs. Raises WorkerDied."""
         message = self._next()
         while not isinstance(message, frames.Done):
             message = self._next()
         self.tasks += 1
         self.memory = message.memory
         return message
+
+    def interrupt(self) -> None:
+        """Raises TaskInterrupted in what it runs."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, frames.INTERRUPT)
 
     def _next(self) -> Any:
         """The next message that is no line of the log."""
