@@ -124,9 +124,13 @@ def inserted(connection: Connection, task: NewTask) -> tuple[Any, ...]:
 
 def claimed(row: Sequence[Any]) -> Claimed:
     uuid, name, codec, args, kwargs, mac, created, due, *numbers, meta, pool = row
+    priority, retries, attempt, replays, crashes = numbers
     payload = Payload(codec, args, kwargs)
     policy = _policy(meta) if meta else {}
-    return Claimed(uuid, name, payload, mac, str(created), float(due), *numbers, policy, pool)
+    created, due = str(created), float(due)
+    return Claimed(
+        uuid, name, payload, mac, created, due, priority, retries, attempt, replays, crashes, policy, pool
+    )
 
 
 def _policy(meta: str) -> dict[str, float]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import gevent
+from gevent.lock import Semaphore
 
 from django_ztask.errors import TaskInterrupted
 from django_ztask.lifecycle import Kind, Outcome
@@ -45,13 +46,14 @@ class Workers:
         self.limits = limits
         self._start = start
         self._idle: list[Worker] = []
+        self._ready = Semaphore(0)  # as many as are idle
         self._busy: dict[str, Worker] = {}  # by the id of its task
         self._names = [f"worker-{n}" for n in range(size, 0, -1)]
         self.stopping = False
 
     def warm_up(self) -> None:
         """Starts all of them, beside whatever else goes on."""
-        for _ in range(self.size - len(self._idle) - len(self._busy)):
+        for _ in self._names:
             gevent.spawn(self._replace)
 
     def execute(self, task: Claimed, timeout: float | None, hard: float | None) -> Ended:
@@ -61,7 +63,7 @@ class Workers:
         self._busy[task.id] = worker
         began = time.time()
         try:
-            with gevent.Timeout(hard, False):
+            with gevent.Timeout(hard, False):  # type: ignore[arg-type]
                 done = worker.run(task, timeout)
                 self._give_back(worker)
                 return done.outcome, done.started, done.seconds
@@ -86,7 +88,7 @@ class Workers:
         worker.interrupt()
         outcome = Outcome(Kind.INTERRUPTED, exception="it went on after its interruption, and was killed")
         try:
-            with gevent.Timeout(CLEANING_UP, False):
+            with gevent.Timeout(CLEANING_UP, False):  # type: ignore[arg-type]
                 done = worker.wait_done()
                 return done.outcome, done.started, done.seconds
         except WorkerDied:
@@ -106,6 +108,8 @@ class Workers:
     def tend(self) -> None:
         """Replaces those that have died while they were idle."""
         for worker in [worker for worker in self._idle if not worker.is_alive()]:
+            if not self._ready.acquire(blocking=False):
+                return  # (somebody is about to take one, and will see)
             self._idle.remove(worker)
             self._bury(worker)
             events.emit("worker_died", name=worker.name, pid=worker.pid, reason="it ended while it was idle")
@@ -117,32 +121,30 @@ class Workers:
     # -- one child after the other ------------------------------------------------------------------
 
     def _take(self) -> Worker:
-        """An idle child, or a new one, which may take a while to come up. The last that was busy is the first to be
-        taken: its memory is warm."""
-        while self._idle:
+        """An idle child: the last that was busy, whose memory is warm. Waits while one comes up."""
+        while True:
+            if not self._idle and self._names:
+                gevent.spawn(self._replace)
+            self._ready.acquire()
             worker = self._idle.pop()
             if worker.is_alive():
                 return worker
-            self._bury(worker, replace=False)
-        return self._new()
+            self._bury(worker)
 
-    def _new(self) -> Worker:
-        """Tries again for as long as the project does not load."""
-        pause = PAUSE
-        while True:
-            worker = self._start(self._names.pop(), self.level)
+    def _come_up(self) -> Worker | None:
+        """A new child, as soon as the project loads in one. None when the node stops meanwhile."""
+        name, pause = self._names.pop(), PAUSE
+        while not self.stopping:
+            worker = self._start(name, self.level)
             try:
                 worker.wait_ready()
-            except (WorkerDied, WorkerRefused) as error:
-                self._bury(worker, replace=False)
-                events.emit("worker_refused", name=worker.name, reason=str(error), pause=pause)
-                gevent.sleep(pause)
-                pause = min(2 * pause, PAUSE_MOST)
-            except BaseException:
-                self._end(worker)
-                raise
-            else:
                 return worker
+            except (WorkerDied, WorkerRefused) as error:
+                events.emit("worker_refused", name=name, reason=str(error))
+            worker.kill()
+            gevent.sleep(pause)
+            pause = min(2 * pause, PAUSE_MOST)
+        return None
 
     def _give_back(self, worker: Worker) -> None:
         full = self.limits.tasks is not None and worker.tasks >= self.limits.tasks
@@ -155,18 +157,18 @@ class Workers:
             self._bury(worker)
         else:
             self._idle.append(worker)
+            self._ready.release()
 
     def _end(self, worker: Worker) -> None:
         worker.kill()
         self._bury(worker)
 
-    def _bury(self, worker: Worker, replace: bool = True) -> None:
+    def _bury(self, worker: Worker) -> None:
         """Its name is free for the next one, which comes up beside what goes on."""
         self._names.append(worker.name)
         gevent.spawn(worker.bury)
-        if replace and not self.stopping:
-            gevent.spawn(self._replace)
+        gevent.spawn(self._replace)
 
     def _replace(self) -> None:
-        if not self.stopping and self._names:
-            self._give_back(self._new())
+        if self._names and not self.stopping and (worker := self._come_up()) is not None:
+            self._give_back(worker)

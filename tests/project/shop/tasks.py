@@ -184,15 +184,3 @@ def count_orders(seconds):
 @task()
 def exits():
     os._exit(7)
-
-
-@task()
-def stubborn(seconds=60):
-    """Swallows whatever is raised in it."""
-    note("stubborn", current_task().id)
-    until = time.time() + seconds
-    while time.time() < until:
-        try:
-            time.sleep(1)
-        except BaseException:
-            pass
