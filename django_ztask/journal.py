@@ -88,11 +88,12 @@ def priorities(cursor: Any, pools: Sequence[str] = POOLS) -> Iterable[tuple[int,
     below = 2**63 - 1  # (SQLite keeps what does not fit a small integer, too)
     while True:
         cursor.execute(sql.next_priorities(len(pools)), [value for pool in pools for value in (pool, below)])
-        highest = dict(zip(pools, cursor.fetchone(), strict=True))
-        below = max((priority for priority in highest.values() if priority is not None), default=None)
-        if below is None:
+        found = cursor.fetchone()
+        having = [priority for priority in found if priority is not None]
+        if not having:
             return
-        yield below, tuple(pool for pool in pools if highest[pool] == below)
+        below = max(having)
+        yield below, tuple(pool for pool, priority in zip(pools, found, strict=True) if priority == below)
 
 
 def claim(
