@@ -70,6 +70,18 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
         help="queue all failed tasks again, in the order of their calls",
     )
     add("-c", "--concurrency", type=_positive, metavar="N", help="slots (default ZTASKD_CONCURRENCY, 100)")
+    _add_workers(parser)
+    add("--grace", type=_seconds, metavar="SECONDS", help="how long a stop waits (default ZTASKD_GRACE, 30)")
+    add("--pidfile", metavar="FILE", help="write the process id to FILE")
+    _add_project(parser, None)
+    add("--check", action="store_true", help="check settings, database and task modules, and exit")
+    add("--version", action=_Version, nargs=0, help="print the version and exit")
+    _add_commands(parser)
+    return parser
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--multiprocess", action="store_true", help="run tasks in child processes unless they say otherwise")
     add(
         "--worker-pool-size",
@@ -84,13 +96,6 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
         metavar="MIB",
         help="replace a child that has grown to so much",
     )
-    add("--grace", type=_seconds, metavar="SECONDS", help="how long a stop waits (default ZTASKD_GRACE, 30)")
-    add("--pidfile", metavar="FILE", help="write the process id to FILE")
-    _add_project(parser, None)
-    add("--check", action="store_true", help="check settings, database and task modules, and exit")
-    add("--version", action=_Version, nargs=0, help="print the version and exit")
-    _add_commands(parser)
-    return parser
 
 
 def _add_project(parser: argparse.ArgumentParser, default: str | None) -> None:

@@ -7,9 +7,16 @@ from __future__ import annotations
 import time
 from typing import Any, Protocol
 
+from django_ztask.lifecycle import GREENLET, PROCESS
 from django_ztask.rows import Claimed
 from ztaskd.batch import Pools
 from ztaskd.schedule import MOST_AHEAD, Pace
+
+# What the slots of a node run, and what its children: without and with --multiprocess.
+SLOTS: Pools = ("", GREENLET)
+CHILDREN: Pools = (PROCESS,)
+FEWER_SLOTS: Pools = (GREENLET,)
+MORE_CHILDREN: Pools = ("", PROCESS)
 
 
 class Places(Protocol):

@@ -18,7 +18,6 @@ from gevent.event import Event
 
 from django_ztask import __version__, journal, transport
 from django_ztask.conf import conf
-from django_ztask.lifecycle import GREENLET, PROCESS
 from ztaskd import events, slots
 from ztaskd.attempt import Attempts
 from ztaskd.cli import Exit
@@ -26,7 +25,7 @@ from ztaskd.committer import Committer
 from ztaskd.dispatch import Dispatcher
 from ztaskd.housekeeping import Housekeeping
 from ztaskd.intake import Intake
-from ztaskd.lanes import Lane
+from ztaskd.lanes import CHILDREN, FEWER_SLOTS, MORE_CHILDREN, SLOTS, Lane
 from ztaskd.lease import Lease
 from ztaskd.reader import Reader
 from ztaskd.services import Services, every
@@ -93,8 +92,8 @@ class Node:
         here = slots.Slots(self.concurrency, attempts.run, died)
         children = slots.Slots(self.workers.size, attempts.run_in_child, died)
         if self.multiprocess:
-            return [Lane(("", PROCESS), children), Lane((GREENLET,), here)]
-        return [Lane(("", GREENLET), here), Lane((PROCESS,), children)]
+            return [Lane(MORE_CHILDREN, children), Lane(FEWER_SLOTS, here)]
+        return [Lane(SLOTS, here), Lane(CHILDREN, children)]
 
     def bind(self) -> None:
         """Takes the address. Raises AddressInUse or BadAddress."""

@@ -2,8 +2,6 @@
 
 import os
 import re
-import signal
-from pathlib import Path
 
 import pytest
 
@@ -94,70 +92,3 @@ def test_each_task_says_where_it_runs(site):
         "tests.project.shop.tasks.who",
         1,
     ]
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
-def test_a_task_whose_child_is_killed_runs_again_in_another_one(site, number):
-    daemon = site.start("--multiprocess", "--worker-pool-size", "1")
-    task_id = site.call("show(long.async_(30, first=True).id)")
-    wait_for(lambda: site.ledger, "the task to begin")
-    [child] = children(daemon)
-    os.kill(child, number)
-    row = site.wait_status(task_id, "SUCCEEDED")
-    assert (row["attempts"], row["crashes"], row["failures"], row["retry_count"]) == (2, 1, 0, 2)
-    assert site.sql("SELECT kind FROM django_ztask_attempt WHERE task_id = ?", task_id) == ["crash"]
-    assert number.name in daemon.log
-    assert children(daemon) != [child]
-
-
-def test_a_task_that_takes_its_process_along_three_times_is_failed_and_harms_nobody(site):
-    daemon = site.start("--multiprocess", "--worker-pool-size", "2")
-    bad, fine = site.call("show([exits.async_().id, [mark.async_(str(n)).id for n in range(20)]])")
-    row = site.wait_status(bad, "FAILED")
-    assert (row["attempts"], row["crashes"], row["failures"]) == (3, 3, 0)
-    assert "ended with code 7" in row["last_exception"]
-    for task_id in fine:
-        assert site.wait_status(task_id, "SUCCEEDED")["attempts"] == 1
-    assert daemon.stop() == 0
-
-
-def test_a_task_that_ignores_its_limit_is_killed_with_its_child(site):
-    site.start("--multiprocess", "--worker-pool-size", "1")
-    task_id = site.call("show(stubborn.using(timeout=0.2, hard_timeout=0.5, retry_count=0).async_(60).id)")
-    row = site.wait_status(task_id, "FAILED")
-    assert row["last_exception"] == "the hard time limit of 0.5 s: its process was killed"
-    assert (row["failures"], row["crashes"]) == (1, 0)
-
-
-def test_no_child_outlives_a_daemon_that_is_killed(site):
-    daemon = site.start("--multiprocess", "--worker-pool-size", "2")
-    site.call("show([stubborn.async_(60).id, long.async_(30).id])")
-    wait_for(lambda: len(site.ledger) >= 2, "both to begin")
-    found = children(daemon)
-    assert len(found) == 2
-    daemon.kill9()
-    wait_for(lambda: not [pid for pid in found if is_alive(pid)], "the children to be gone")
-
-
-def test_a_stop_waits_for_children_and_hands_back_what_does_not_end(site):
-    daemon = site.start("--multiprocess", "--worker-pool-size", "2", "--grace", "1")
-    short, endless = site.call("show([mark.async_('short', 0.5).id, long.async_(60).id])")
-    wait_for(lambda: ["began", endless] in site.ledger, "it to begin")
-    wait_for(lambda: site.task(short)["status"] != "QUEUED", "the other to begin")
-    assert daemon.stop() == 0
-    assert site.task(short)["status"] == "SUCCEEDED"
-    row = site.task(endless)
-    assert (row["status"], row["interruptions"], row["crashes"]) == ("QUEUED", 1, 0)
-
-
-def children(daemon):
-    text = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text()
-    return [int(pid) for pid in text.split()]
-
-
-def is_alive(pid):
-    """(A zombie that waits for init is not.)"""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
