@@ -87,6 +87,16 @@ def test_empty_pools_cost_no_statement(limit: int) -> None:
     assert len(queries) == 3
 
 
+def test_pools_are_put_in_order_only_where_they_share_a_priority() -> None:
+    made = record(*[new_task(n, due=NOW, priority=-n, pool=pool) for n, pool in enumerate(POOLS)])
+    with CaptureQueriesContext(connection) as queries:
+        assert journal.due(connection, NOW, 3) == made
+        assert [query["sql"] for query in queries if "UNION" in query["sql"]] == []
+        more = record(new_task(9, due=NOW, pool=PROCESS))
+        assert journal.due(connection, NOW, 2) == [made[0], *more]
+    assert len([query for query in queries if "UNION" in query["sql"]]) == 1
+
+
 @pytest.mark.parametrize("pool", POOLS)
 def test_the_next_due_time_is_the_earliest_of_any_pool(pool: str) -> None:
     record(*[new_task(1, due=NOW + 9, pool=each) for each in POOLS], new_task(1, due=NOW + 2.5, pool=pool))
