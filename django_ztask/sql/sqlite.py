@@ -56,7 +56,7 @@ _CLAIM = """UPDATE django_ztask_task
     SET status = 'RUNNING', node = %s, claimed = %s, attempts = attempts + 1
     WHERE uuid {} AND +status = 'QUEUED' AND +next_attempt <= %s
       AND function_name NOT IN (SELECT value FROM json_each(%s))
-      AND pool IN (SELECT value FROM json_each(%s))"""
+      AND pool IN ({{pools}})"""
 _COLUMNS = """uuid, function_name, codec, args, kwargs, mac, created, {}, priority, retry_count, attempts,
     replays, crashes, meta, pool"""
 
@@ -176,14 +176,12 @@ def due(
     cursor: Any, pools: Sequence[str], priority: int, now: float, unknown: Collection[str], limit: int
 ) -> list[str]:
     """Ids of due rows of these pools and that priority, in the order they are to start."""
-    names = texts(unknown)
-    if len(pools) == 1:
-        found = _read(cursor, DUE, "uuid", [*pools, priority, now, names, limit])
-    else:
-        given = [value for pool in pools for value in (pool, priority, now, names, limit)]
+    select, names = DUE, texts(unknown)
+    given: list[Any] = [value for pool in pools for value in (pool, priority, now, names, limit)]
+    if len(pools) > 1:
         select = _MERGED.format(" UNION ALL ".join([_ONE_POOL] * len(pools)))
-        found = _read(cursor, select, "uuid", [*given, limit])
-    return [row[0] for row in found]
+        given.append(limit)
+    return [row[0] for row in _read(cursor, select, "uuid", given)]
 
 
 def claim(
@@ -197,14 +195,16 @@ def claim(
 ) -> list[Any]:
     """The rows that were changed, as `rows.claimed` reads them."""
     if len(ids) == 1:
-        cursor.execute(CLAIM_ONE, [boot, claimed, *ids, now, texts(unknown), texts(pools)])
-        found: list[Any] = cursor.fetchall()
-        return found
+        cursor.execute(_for_pools(CLAIM_ONE, len(pools)), [boot, claimed, *ids, now, texts(unknown), *pools])
+        return list(cursor.fetchall())
     named = texts(ids)
-    cursor.execute(CLAIM, [boot, claimed, named, now, texts(unknown), texts(pools)])
-    if not cursor.rowcount:
-        return []
-    return _read(cursor, CLAIMED, _COLUMNS.format("due"), [named, boot, claimed])
+    cursor.execute(_for_pools(CLAIM, len(pools)), [boot, claimed, named, now, texts(unknown), *pools])
+    return _read(cursor, CLAIMED, _COLUMNS.format("due"), [named, boot, claimed]) if cursor.rowcount else []
+
+
+@lru_cache
+def _for_pools(statement: str, number: int) -> str:
+    return statement.replace("{pools}", ", ".join(["%s"] * number))
 
 
 def succeed(cursor: Any, values: Sequence[tuple[Any, ...]]) -> int:
