@@ -168,6 +168,8 @@ class Settings:
     database = Setting("default", text)
     # False: calls return before their rows are committed, and lose them when the process is killed.
     confirm = Setting(True, boolean)
+    # How often a task may take its process along before it is FAILED: bad luck strikes twice, not three times.
+    max_crashes = Setting(3, positive)
     # Slots: enough to wait for a hundred sockets at once, few enough for a database's default connections.
     concurrency = Setting(100, positive)
     # True as it always was; False refuses pickle in callers and nodes.

@@ -140,8 +140,10 @@ def task(
     retry_after: float | None = None,
     backoff: float | None = None,
     timeout: float | None = None,
+    hard_timeout: float | None = None,
     at_most_once: bool = False,
     confirm: bool | None = None,
+    pool: str | None = None,
 ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 def task(function: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Decorator: `@task()`, bare `@task`, or with the options that `Options` describes and a `name`.

@@ -39,4 +39,5 @@ class Draft(msgspec.Struct, frozen=True):
             self.options.priority,
             self.retry_count,
             policy,
+            self.options.pool or "",
         )

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django_ztask import crashpoints, patience, rows, sql
-from django_ztask.lifecycle import Event, Kind
+from django_ztask.lifecycle import POOLS, UNSUCCESSFUL, Event, Kind
 from django_ztask.rows import Claimed, Finish, NewTask
 from django_ztask.sql import direct
 
@@ -49,16 +49,23 @@ def insert(
         patience.patiently(connection, write, began)
 
 
-def due(connection: Connection, now: float, limit: int, unknown: Collection[str] = ()) -> list[str]:
-    """Up to `limit` ids of due rows in the order they are to start, without those of `unknown` functions.
+def due(
+    connection: Connection,
+    now: float,
+    limit: int,
+    unknown: Collection[str] = (),
+    pools: Sequence[str] = POOLS,
+) -> list[str]:
+    """Up to `limit` ids of due rows of these pools, in the order they are to start, without those of `unknown`
+    functions.
 
     Reads one priority at a time: each is one walk along the index, however many rows are for later.
     """
     found: list[str] = []
     statements = sql.of(connection)
     with direct.cursor(connection) as cursor:
-        for priority in priorities(cursor, statements):
-            found += statements.due(cursor, priority, now, unknown, limit - len(found))
+        for priority, having in priorities(cursor, pools):
+            found += statements.due(cursor, having, priority, now, unknown, limit - len(found))
             if len(found) >= limit:
                 break
     return found
@@ -69,27 +76,36 @@ def next_due(connection: Connection, now: float) -> float | None:
     times = []
     statements = sql.of(connection)
     with direct.cursor(connection) as cursor:
-        for priority in priorities(cursor, statements):
-            cursor.execute(statements.NEXT_DUE, [priority, now])
-            times.append(cursor.fetchone()[0])
+        for priority, having in priorities(cursor):
+            for pool in having:
+                cursor.execute(statements.NEXT_DUE, [pool, priority, now])
+                times.append(cursor.fetchone()[0])
     return min((time for time in times if time is not None), default=None)
 
 
-def priorities(cursor: Any, statements: Any) -> Iterable[int]:
-    """Those that queued rows have, the highest first."""
+def priorities(cursor: Any, pools: Sequence[str] = POOLS) -> Iterable[tuple[int, tuple[str, ...]]]:
+    """Those that queued rows of these pools have, the highest first, each with the pools that have such rows."""
     below = 2**63 - 1  # (SQLite keeps what does not fit a small integer, too)
     while True:
-        cursor.execute(statements.NEXT_PRIORITY, [below])
-        below = cursor.fetchone()[0]
-        if below is None:
+        cursor.execute(sql.next_priorities(len(pools)), [value for pool in pools for value in (pool, below)])
+        found = cursor.fetchone()
+        having = [priority for priority in found if priority is not None]
+        if not having:
             return
-        yield below
+        below = max(having)
+        yield below, tuple(pool for pool, priority in zip(pools, found, strict=True) if priority == below)
 
 
 def claim(
-    connection: Connection, boot: str, ids: Sequence[str], now: float, unknown: Collection[str] = ()
+    connection: Connection,
+    boot: str,
+    ids: Sequence[str],
+    now: float,
+    unknown: Collection[str] = (),
+    pools: Collection[str] = POOLS,
 ) -> list[Claimed]:
-    """QUEUED -> RUNNING for those of `ids` that are due, in the order they are to start.
+    """QUEUED -> RUNNING for those of `ids` that are due and for one of these pools, in the order they are to
+    start.
 
     Whoever comes second changes no row and gets nothing.
     """
@@ -97,7 +113,7 @@ def claim(
         return []
     claimed = rows.stamp(connection, now)
     with direct.cursor(connection) as cursor:
-        values = sql.of(connection).claim(cursor, boot, claimed, ids, now, unknown)
+        values = sql.of(connection).claim(cursor, boot, claimed, ids, now, unknown, pools)
     found = [rows.claimed(row) for row in values]
     return sorted(found, key=lambda task: task.order)
 
@@ -127,8 +143,7 @@ def finish(connection: Connection, boot: str, finishes: Sequence[Finish]) -> lis
         attempts = [
             rows.attempted(stamp, boot, finish)
             for finish in finishes
-            if finish.outcome.kind in (Kind.FAILURE, Kind.INTERRUPTED, Kind.REFUSED)
-            and id(finish) not in lost
+            if finish.outcome.kind in UNSUCCESSFUL and id(finish) not in lost
         ]
         if attempts:
             statements.insert_attempts(cursor, attempts)

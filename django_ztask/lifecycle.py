@@ -44,9 +44,14 @@ class Kind(StrEnum):
     SUCCESS = "success"
     FAILURE = "failure"  # the task function raised: costs a retry
     INTERRUPTED = "interrupted"  # the node stopped: costs nothing
+    CRASH = "crash"  # it took its process along: costs no retry, but a few of them are enough
     NOT_STARTED = "not started"  # claimed, and handed back before its first instruction: costs nothing
     UNKNOWN = "unknown"  # this node has no such task function: another one, or the next deploy, may
     REFUSED = "refused"  # the row is not to be run (its MAC does not verify, it cannot be decoded)
+
+
+# Attempts of these kinds leave a row of their own.
+UNSUCCESSFUL = (Kind.FAILURE, Kind.INTERRUPTED, Kind.CRASH, Kind.REFUSED)
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -75,6 +80,11 @@ TRANSITIONS: dict[Status, dict[Event, Status]] = {
 }
 
 FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
+
+# Where a task runs: in a slot (a greenlet of the node), or in a process of the node's. "" stands in the rows of those
+# that leave it to the node. These are all values of the column, in the order of their texts.
+GREENLET, PROCESS = "greenlet", "process"
+POOLS = ("", GREENLET, PROCESS)
 
 # A task function that no node knows is kept this long after its due time (seconds), so that a deploy
 # that is not yet everywhere loses nothing; then it is FAILED as unknown.
@@ -128,13 +138,15 @@ def decide(
     now: float,
     replayed: bool = False,
     at_most_once: bool = False,
+    crashes_left: int = 1,
 ) -> Verdict:
-    """The verdict on an attempt that ended as `kind` at `now` (epoch seconds), `due` being its due time."""
-    if at_most_once and kind in (Kind.INTERRUPTED, Kind.FAILURE):
+    """The verdict on an attempt that ended as `kind` at `now` (epoch seconds), `due` being its due time.
+    `crashes_left`: how many more, this one included, until it is FAILED."""
+    if at_most_once and kind in (Kind.INTERRUPTED, Kind.FAILURE, Kind.CRASH):
         return Verdict(Event.FAIL, retries_left, due)
     if kind is Kind.SUCCESS:
         return Verdict(Event.SUCCEED, retries_left, due)
-    if kind in (Kind.INTERRUPTED, Kind.NOT_STARTED):
+    if kind in (Kind.INTERRUPTED, Kind.NOT_STARTED) or (kind is Kind.CRASH and crashes_left > 1):
         return Verdict(Event.HAND_BACK, retries_left, due)
     if kind is Kind.UNKNOWN and not replayed and now < due + UNKNOWN_GRACE:
         return Verdict(Event.HAND_BACK, retries_left, due)

@@ -11,7 +11,7 @@ import time
 from django.db import models
 from django.db.models import Q
 
-from django_ztask.lifecycle import Kind, Status
+from django_ztask.lifecycle import UNSUCCESSFUL, Status
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -52,6 +52,14 @@ class Task(models.Model):
         max_length=10, default=Status.QUEUED.value, choices=[(s.value, s.name.capitalize()) for s in Status]
     )
     queue = models.CharField(max_length=100, default="default")
+    # (The database knows the default too: callers that still run the code of before leave the column out.)
+    pool = models.CharField(
+        max_length=10,
+        default="",
+        db_default="",
+        blank=True,
+        help_text='Where it runs: "greenlet", "process", or "" for what the node takes it to.',
+    )
     priority = models.SmallIntegerField(default=0, help_text="Higher starts first.")
     codec = models.CharField(max_length=10, default="", blank=True)
     mac = models.CharField(max_length=64, default="", blank=True)
@@ -75,7 +83,7 @@ class Task(models.Model):
         # Partial, so that finished rows cost the sweep nothing, however many there are.
         indexes = [
             models.Index(
-                fields=["priority", "next_attempt", "created"],
+                fields=["pool", "priority", "next_attempt", "created"],
                 condition=Q(status="QUEUED"),
                 name="ztask_queued",
             ),
@@ -101,9 +109,7 @@ class Attempt(models.Model):
         Task, on_delete=models.CASCADE, related_name="unsuccessful", db_constraint=False, db_index=False
     )
     attempt = models.IntegerField()
-    kind = models.CharField(
-        max_length=12, choices=[(k.value, k.value) for k in (Kind.FAILURE, Kind.INTERRUPTED, Kind.REFUSED)]
-    )
+    kind = models.CharField(max_length=12, choices=[(k.value, k.value) for k in UNSUCCESSFUL])
     node = models.CharField(max_length=36)
     started = models.DateTimeField(blank=True, null=True)
     finished = models.DateTimeField()

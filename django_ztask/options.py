@@ -6,7 +6,10 @@ import sys
 from dataclasses import dataclass, fields
 from typing import Any
 
-_POLICY = ("retry_count", "retry_after", "backoff", "timeout")
+from django_ztask.lifecycle import GREENLET, PROCESS
+
+_POLICY = ("retry_count", "retry_after", "backoff", "timeout", "hard_timeout")
+_LEAST = {"retry_after": "0 or more", "backoff": "1 or more", "timeout": "above 0", "hard_timeout": "above 0"}
 _NOTHING_CHOSEN = (None,) * len(_POLICY)
 
 
@@ -17,9 +20,11 @@ class Options:
     queue: a label of the row (every node runs all queues). priority: -32768..32767, higher starts first.
     retry_count: retries after the first attempt. retry_after: seconds between attempts. backoff: each
     further pause is this many times the one before. timeout: seconds until TimeLimitExceeded is raised in
-    the task. at_most_once: never started again once it has started, whatever happens: no retries, and after
+    the task. hard_timeout: seconds until its process is killed, in a child (10 s after a timeout, if there is
+    one). at_most_once: never started again once it has started, whatever happens: no retries, and after
     a crash or an interruption it is FAILED. confirm: False lets a call outside of a transaction return before
-    its row is committed; a thread of the process commits it in a moment, with others.
+    its row is committed; a thread of the process commits it in a moment, with others. pool: "greenlet" (it
+    runs in a slot of the node) or "process" (in a process of the node's: for work that keeps the CPU busy).
     """
 
     queue: str = "default"
@@ -28,8 +33,10 @@ class Options:
     retry_after: float | None = None
     backoff: float | None = None
     timeout: float | None = None
+    hard_timeout: float | None = None
     at_most_once: bool = False
     confirm: bool | None = None
+    pool: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.queue, str) or not 1 <= len(self.queue) <= 100:
@@ -42,18 +49,22 @@ class Options:
             raise TypeError(f"at_most_once must be True or False, not {self.at_most_once!r}")
         if self.confirm is not None and not isinstance(self.confirm, bool):
             raise TypeError(f"confirm must be True or False, not {self.confirm!r}")
+        if self.pool is not None and self.pool not in (GREENLET, PROCESS):
+            raise ValueError(f'pool must be "{GREENLET}" or "{PROCESS}", not {self.pool!r}')
         if self.at_most_once and self.retry_count:
             raise ValueError("at_most_once tasks are not retried: leave out retry_count")
-        for name, least in (("retry_after", "0 or more"), ("backoff", "1 or more"), ("timeout", "above 0")):
+        for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None:
                 number(name, value)
-                if value < (1 if name == "backoff" else 0) or (name == "timeout" and value == 0):
+                if value < (1 if name == "backoff" else 0) or (value == 0 and least == "above 0"):
                     raise ValueError(f"{name} must be {least}, not {value!r}")
+        if self.timeout is not None and self.hard_timeout is not None and self.hard_timeout < self.timeout:
+            raise ValueError(f"hard_timeout must not be below timeout, which is {self.timeout!r}")
 
     def policy(self) -> dict[str, float]:
         """What the row must remember: the choices that differ from the settings."""
-        chosen = (self.retry_count, self.retry_after, self.backoff, self.timeout)
+        chosen = (self.retry_count, self.retry_after, self.backoff, self.timeout, self.hard_timeout)
         if chosen == _NOTHING_CHOSEN:
             policy = {}
         else:

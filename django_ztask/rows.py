@@ -39,6 +39,7 @@ class NewTask(msgspec.Struct, frozen=True):
     priority: int
     retry_count: int
     policy: dict[str, float]
+    pool: str = ""
 
 
 class Claimed(msgspec.Struct):
@@ -54,7 +55,9 @@ class Claimed(msgspec.Struct):
     retries_left: int
     attempt: int
     replays: int
+    crashes: int
     policy: dict[str, float]
+    pool: str = ""
 
     @property
     def at_most_once(self) -> bool:
@@ -115,15 +118,18 @@ def inserted(connection: Connection, task: NewTask) -> tuple[Any, ...]:
         task.payload.codec,
         task.mac,
         json.dumps(task.policy) if task.policy else None,
+        task.pool,
     )
 
 
 def claimed(row: Sequence[Any]) -> Claimed:
-    uuid, name, codec, args, kwargs, mac, created, due, priority, retries, attempt, replays, meta = row
-    policy = _policy(meta) if meta else {}
+    uuid, name, codec, args, kwargs, mac, created, due, *numbers, meta, pool = row
+    priority, retries, attempt, replays, crashes = numbers
     payload = Payload(codec, args, kwargs)
+    policy = _policy(meta) if meta else {}
+    created, due = str(created), float(due)
     return Claimed(
-        uuid, name, payload, mac, str(created), float(due), priority, retries, attempt, replays, policy
+        uuid, name, payload, mac, created, due, priority, retries, attempt, replays, crashes, policy, pool
     )
 
 
@@ -156,8 +162,11 @@ def finished(stamp: Stamp, boot: str, finish: Finish) -> tuple[Any, ...]:
         ended if failed else None,
         int(outcome.kind is Kind.FAILURE),
         int(outcome.kind is Kind.INTERRUPTED),
+        int(outcome.kind is Kind.CRASH),
         outcome.result,
-        outcome.exception if verdict.event in (Event.RETRY, Event.FAIL) else None,
+        outcome.exception
+        if verdict.event in (Event.RETRY, Event.FAIL) or outcome.kind is Kind.CRASH
+        else None,
         outcome.traceback if verdict.event in (Event.RETRY, Event.FAIL) else None,
         boot if status.is_final else None,
         finish.task.id,

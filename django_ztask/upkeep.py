@@ -5,12 +5,12 @@ Verbs like those of journal.py: one transition, one guarded statement. Times are
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from django_ztask import crashpoints, rows, sql
 from django_ztask.journal import priorities
-from django_ztask.lifecycle import Kind
+from django_ztask.lifecycle import POOLS, Kind
 from django_ztask.rows import Finish
 
 if TYPE_CHECKING:
@@ -62,23 +62,32 @@ def give_up(connection: Connection, boot: str, finish: Finish, reason: str) -> N
 
 
 def fail_odd(connection: Connection, now: float) -> list[tuple[str, str]]:
-    """QUEUED -> FAILED for rows that would never be due: somebody wrote no time into their due time, or no
-    number into their priority. Returns (id, task function) of each."""
+    """QUEUED -> FAILED for rows that would never be due: somebody wrote no time into their due time, no
+    number into their priority, or no pool into their pool. Returns (id, task function) of each."""
     ended = rows.stamp(connection, now)
-    statements = sql.of(connection)
     failed: list[Any] = []
     with connection.cursor() as cursor:
-        for priority in list(priorities(cursor, statements)):
-            for condition in statements.NO_TIME:
-                statement = sql.FAIL_ODD.format(f"priority = %s AND {condition}")
-                cursor.execute(statement, [ended, ended, ODD.format("due time"), priority])
-                failed += cursor.fetchall()
-        if statements.NO_PRIORITY:
-            cursor.execute(
-                sql.FAIL_ODD.format(statements.NO_PRIORITY), [ended, ended, ODD.format("priority")]
-            )
+        having = list(priorities(cursor))
+        for what, condition, values in _odd(having, sql.of(connection)):
+            cursor.execute(sql.FAIL_ODD.format(condition), [ended, ended, ODD.format(what), *values])
             failed += cursor.fetchall()
     return [(task_id, function) for task_id, function in failed]
+
+
+def _odd(having: list[tuple[int, tuple[str, ...]]], statements: Any) -> Iterator[tuple[str, str, list[Any]]]:
+    """What is odd, as a condition and its values: each is a seek in the index of queued rows."""
+    for below, above in zip(POOLS, [*POOLS[1:], None], strict=True):
+        if above is None:
+            yield "pool", "pool > %s", [below]
+        else:
+            yield "pool", "pool > %s AND pool < %s", [below, above]
+    for pool in POOLS:
+        if statements.NO_PRIORITY:
+            yield "priority", f"pool = %s AND {statements.NO_PRIORITY}", [pool]
+    for priority, pools in having:
+        for pool in pools:
+            for condition in statements.NO_TIME:
+                yield "due time", f"pool = %s AND priority = %s AND {condition}", [pool, priority]
 
 
 def fail_unknown(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -15,8 +14,9 @@ def main() -> NoReturn:
     """The console script `ztaskd`, and `python -m ztaskd`."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_booting)
-    _take_over_path()
-    from ztaskd import cli
+    from ztaskd import cli, syspath
+
+    syspath.take_over()
 
     options = cli.parse(sys.argv[1:])
     if options.command:
@@ -40,18 +40,6 @@ def main() -> NoReturn:
 def _stop_booting(number: int, frame: object) -> None:
     """Until the node takes over the signals there is nothing to drain."""
     sys.exit(0)
-
-
-def _take_over_path() -> None:
-    """The sys.path of the manage.py that started us; its variables are not for what tasks start."""
-    path = os.environ.pop("ZTASKD_SYS_PATH", None)
-    if path is not None:
-        sys.path[:] = json.loads(path)
-    pythonpath = os.environ.pop("ZTASKD_PYTHONPATH", None)
-    if pythonpath:
-        os.environ["PYTHONPATH"] = pythonpath
-    elif pythonpath is not None:
-        os.environ.pop("PYTHONPATH", None)
 
 
 if __name__ == "__main__":

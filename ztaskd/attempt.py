@@ -19,47 +19,84 @@ from django_ztask.rows import Claimed, Finish
 from ztaskd import events
 from ztaskd.storage import TROUBLE
 from ztaskd.surroundings import Surroundings
+from ztaskd.workers.pool import Ended, Workers
 
 # A policy's numbers beyond this one (32 years, or as many retries) were never meant: somebody edited the row.
 MOST = 1e9
+
+# Seconds that a task in a child has for its own cleaning up after its soft limit.
+HARD = 10.0
 
 # Of an outcome after which nobody asks for it.
 NO_RETRY = RetryPolicy(count=0, after=0.0)
 
 
 class Attempts:
-    """Runs claimed tasks in the greenlet that calls `run`. `finished` gets each one's end. `mark` writes
-    down that an at_most_once task starts, and says whether it may."""
+    """Runs claimed tasks in the greenlet that calls: here, or in one of `workers`, where it waits. `finished` gets
+    each one's end. `mark` writes down that an at_most_once task starts, and says whether it may."""
 
-    def __init__(self, finished: Callable[[Finish], None], mark: Callable[[Claimed], bool]) -> None:
+    def __init__(
+        self,
+        finished: Callable[[Finish], None],
+        mark: Callable[[Claimed], bool],
+        workers: Workers | None = None,
+    ) -> None:
         self.finished = finished
         self.mark = mark
+        self.workers = workers
         self.interrupting = False
         self._surroundings = Surroundings()
 
     def run(self, task: Claimed) -> None:
+        """In this greenlet."""
+        self._run(task, self._here)
+
+    def run_in_child(self, task: Claimed) -> None:
+        """In a child process."""
+        self._run(task, self._in_child)
+
+    def _run(self, task: Claimed, place: Callable[[Claimed], Ended]) -> None:
         if task.at_most_once and not self._may_start(task):
             self.finished(hand_back(task))
             return
-        started = time.time()
-        clock = time.perf_counter()
         events.emit("task_started", task=task)
-        self._surroundings.begin(task)
-        current = CurrentTask(task.id, task.function_name, task.attempt, task.retries_left)
         crashpoints.reach("attempt-starts")
         try:
-            outcome = execute.run(current, task.payload, task.mac, _limit(task))
-        except Exception as error:  # a fault of ours: the row says so, and the slot goes on
+            outcome, started, seconds = place(task)
+        except TaskInterrupted as error:  # (while it waited for its child)
+            outcome, started, seconds = (
+                Outcome(Kind.INTERRUPTED, exception=execute.describe(error)),
+                None,
+                0.0,
+            )
+        except Exception as error:  # a fault of ours: the row says so, and the place goes on
             text = f"ztaskd itself failed: {execute.describe(error)}"
             outcome = Outcome(Kind.REFUSED, exception=text, traceback=execute.format_traceback(error))
+            started, seconds = None, 0.0
         if outcome.kind is Kind.INTERRUPTED and not self.interrupting:
             outcome = replace(outcome, kind=Kind.FAILURE)  # the task raised it by itself
-        seconds = time.perf_counter() - clock
-        self._surroundings.end(task)
         crashpoints.reach("attempt-ended")
         finish = conclude(task, outcome, started)
         self.finished(finish)
         events.emit("task_ended", finish=finish, seconds=seconds)
+
+    def _here(self, task: Claimed) -> Ended:
+        started, clock = time.time(), time.perf_counter()
+        self._surroundings.begin(task)
+        current = CurrentTask(task.id, task.function_name, task.attempt, task.retries_left)
+        try:
+            outcome = execute.run(current, task.payload, task.mac, _limit(task))
+            return outcome, started, time.perf_counter() - clock
+        finally:
+            self._surroundings.end(task)
+
+    def _in_child(self, task: Claimed) -> Ended:
+        assert self.workers is not None
+        soft = _seconds(task, "timeout")
+        hard = _seconds(task, "hard_timeout")
+        if hard is None and soft is not None:
+            hard = soft + HARD
+        return self.workers.execute(task, soft, hard)
 
     def _may_start(self, task: Claimed) -> bool:
         try:
@@ -79,6 +116,7 @@ def conclude(task: Claimed, outcome: Outcome, started: float | None) -> Finish:
         now=now,
         replayed=_number(task.replays) > 0,
         at_most_once=task.at_most_once,
+        crashes_left=conf.max_crashes - _number(task.crashes),
     )
     called = outcome.kind not in (Kind.UNKNOWN, Kind.NOT_STARTED, Kind.REFUSED)
     return Finish(task, task.attempt, verdict, outcome, started if called else None, now)
@@ -113,8 +151,14 @@ def _number(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
+def _seconds(task: Claimed, name: str) -> float | None:
+    """A limit of the call's own, if it is one."""
+    seconds = task.policy.get(name)
+    return None if seconds is None or not 0 < seconds <= MOST else float(seconds)
+
+
 def _limit(task: Claimed) -> AbstractContextManager[Any]:
-    seconds = task.policy.get("timeout")
-    if seconds is None or seconds > MOST:
+    seconds = _seconds(task, "timeout")
+    if seconds is None:
         return nullcontext()
     return Timeout(seconds, TimeLimitExceeded(f"the task ran longer than its timeout of {seconds:g} s"))

@@ -10,19 +10,23 @@ from gevent.event import AsyncResult
 
 from django_ztask.rows import Claimed, Finish
 
+# Values of a row's column `pool` that one lane serves.
+Pools = tuple[str, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Claim these rows, if they are due and nobody has them."""
+    """Claim these rows, if they are due, for one of these pools, and nobody has them."""
 
     ids: Sequence[str]
+    pools: Pools
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Claim up to `want` due rows, and say when the next is due."""
+    """Claim up to so many due rows for each lane that wants some, and say when the next is due."""
 
-    want: int
+    wants: Sequence[tuple[Pools, int]]
     unknown: frozenset[str]
 
 
@@ -48,8 +52,9 @@ class Answer:
 
     claimed: list[Claimed] = field(default_factory=list)
     named: int = 0
+    missed: bool = False  # some of the names brought no row: they may be another lane's
     looked: bool = False
-    more: bool = False
+    more: set[Pools] = field(default_factory=set)  # the lanes for which there may be more
     next_due: float | None = None
     fenced: list[Finish] = field(default_factory=list)
 
@@ -61,6 +66,7 @@ class Batch:
     finishes: list[Finish] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     found: list[str] = field(default_factory=list)  # by a look that was refused as a whole
+    pools: Pools = ()  # of the names, and of what was found
     look: Look | None = None
     calls: list[Call] = field(default_factory=list)
     stop: bool = False
@@ -72,6 +78,7 @@ class Batch:
             self.characters += len(request.outcome.result or "")
         elif isinstance(request, Names):
             self.names.extend(request.ids)
+            self.pools = request.pools
         elif isinstance(request, Look):
             self.look = request
         elif isinstance(request, Call):
@@ -90,8 +97,8 @@ class Batch:
     def parts(self) -> list[Batch]:
         """The same, one row at a time."""
         parts = [Batch(finishes=[finish]) for finish in self.finishes]
-        parts += [Batch(names=[name]) for name in self.names]
-        parts += [Batch(found=[name]) for name in self.found]
+        parts += [Batch(names=[name], pools=self.pools) for name in self.names]
+        parts += [Batch(found=[name], pools=self.pools) for name in self.found]
         if self.look is not None:
             parts.append(Batch(look=self.look))
         return parts

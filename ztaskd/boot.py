@@ -95,6 +95,8 @@ def _serve(options: argparse.Namespace, began: float) -> int:
                 disk=folder.parent if journal.vendor == "sqlite" else None,  # (where the file lies)
                 concurrency=options.concurrency or conf.concurrency,
                 grace=conf.grace if options.grace is None else options.grace,
+                workers=_workers(options),
+                multiprocess=options.multiprocess,
             )
             node.bind()
             project.load_tasks()
@@ -106,6 +108,14 @@ def _serve(options: argparse.Namespace, began: float) -> int:
             raise Refusal(Exit.DATABASE, f"the journal cannot be used: {error}") from None
         except BadAddress as error:
             raise Refusal(Exit.USAGE, str(error)) from None
+
+
+def _workers(options: argparse.Namespace) -> Any:
+    from ztaskd.workers.pool import Limits, Workers
+
+    memory = options.max_memory_per_child
+    limits = Limits(options.max_tasks_per_child, None if memory is None else memory * 2**20)
+    return Workers(options.worker_pool_size or os.cpu_count() or 1, options.loglevel, limits)
 
 
 def _take_locks(held: ExitStack, journal: Any, name: str, boot: str) -> Path:

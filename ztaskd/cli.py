@@ -26,6 +26,12 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 MOST_AGE = 100 * 365.25 * 86400  # a hundred years: what is older has no date
 
+# Options that a command does not take.
+FOR_THE_DAEMON = (
+    *("check", "noreload", "replayfailed", "logfile", "concurrency", "grace", "pidfile", "multiprocess"),
+    *("worker_pool_size", "max_tasks_per_child", "max_memory_per_child"),
+)
+
 EPILOG = """\
 exit codes: 0 stopped cleanly, 1 crash (or stopped at once by a second signal), 2 usage or settings,
 3 address or node name in use, 4 pidfile, 5 database unreachable or not migrated
@@ -64,6 +70,7 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
         help="queue all failed tasks again, in the order of their calls",
     )
     add("-c", "--concurrency", type=_positive, metavar="N", help="slots (default ZTASKD_CONCURRENCY, 100)")
+    _add_workers(parser)
     add("--grace", type=_seconds, metavar="SECONDS", help="how long a stop waits (default ZTASKD_GRACE, 30)")
     add("--pidfile", metavar="FILE", help="write the process id to FILE")
     _add_project(parser, None)
@@ -71,6 +78,24 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
     add("--version", action=_Version, nargs=0, help="print the version and exit")
     _add_commands(parser)
     return parser
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--multiprocess", action="store_true", help="run tasks in child processes unless they say otherwise")
+    add(
+        "--worker-pool-size",
+        type=_positive,
+        metavar="N",
+        help="child processes at most (default: one for each processor)",
+    )
+    add("--max-tasks-per-child", type=_positive, metavar="N", help="replace a child after so many tasks")
+    add(
+        "--max-memory-per-child",
+        type=_positive,
+        metavar="MIB",
+        help="replace a child that has grown to so much",
+    )
 
 
 def _add_project(parser: argparse.ArgumentParser, default: str | None) -> None:
@@ -100,9 +125,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = build_parser(os.environ.pop("ZTASKD_PROGRAM", "ztaskd"))
     options = parser.parse_args(arguments)
     if options.command:
-        for name in ("check", "noreload", "replayfailed", "logfile", "concurrency", "grace", "pidfile"):
+        for name in FOR_THE_DAEMON:
             if getattr(options, name) != parser.get_default(name):
-                parser.error(f"--{name} is for the daemon, not for `{options.command}`")
+                parser.error(f"--{name.replace('_', '-')} is for the daemon, not for `{options.command}`")
     return options
 
 

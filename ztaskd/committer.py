@@ -13,7 +13,7 @@ from gevent.event import AsyncResult, Event
 from gevent.threadpool import ThreadPool
 
 from django_ztask.rows import Claimed, Finish
-from ztaskd.batch import Answer, Call, Look, Names, Stop
+from ztaskd.batch import Answer, Call, Look, Names, Pools, Stop
 from ztaskd.group_commit import GroupCommit
 from ztaskd.inbox import BATCH, COMPANY, Inbox
 from ztaskd.storage import Storage
@@ -44,11 +44,12 @@ class Committer:
         self._thread = self._pool.spawn(self._commits.run)
         self._thread.rawlink(lambda _: self._posted.set())
 
-    def claim(self, ids: Sequence[str]) -> None:
-        self._inbox.put(Names(ids))
+    def claim(self, ids: Sequence[str], pools: Pools) -> None:
+        self._inbox.put(Names(ids, pools))
 
-    def look(self, want: int, unknown: frozenset[str]) -> None:
-        self._inbox.put(Look(min(want, BATCH), unknown))
+    def look(self, wants: Sequence[tuple[Pools, int]], unknown: frozenset[str]) -> None:
+        most = BATCH // len(wants)
+        self._inbox.put(Look([(pools, min(number, most)) for pools, number in wants], unknown))
 
     def finish(self, finish: Finish) -> None:
         self._inbox.end(finish)

@@ -1,7 +1,8 @@
 """Which rows this node takes next, and when: names and the clock come in, claims go out.
 
 Memory holds what runs and little more. With a backlog a message only says "look", and rows are taken in
-their order: priority, due time, call.
+their order: priority, due time, call. Nobody knows whose a name is before it is claimed: names are claimed for the
+first lane; what they do not bring is looked for in the others.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from gevent.event import Event
 
@@ -19,31 +19,29 @@ from django_ztask.rows import Claimed, Finish
 from ztaskd import events
 from ztaskd.attempt import Attempts, cut_off, hand_back
 from ztaskd.committer import Answer, Committer
-from ztaskd.schedule import MOST_AHEAD, Alarm, Pace
-from ztaskd.slots import Slots
+from ztaskd.lanes import Lane
+from ztaskd.schedule import Alarm
 
 # Of a message with many names, an idle node claims so many, which start at once; then it looks for the others.
 FIRST = 10
 
 
 class Dispatcher:
-    """Owns the slots, and asks the committer for as much as they can take."""
+    """Owns the lanes, and asks the committer for as much as they can take. `lanes` makes them, for the attempts at
+    their places; the first is that of names. Rows of a pool that no lane serves stay where they are."""
 
-    def __init__(self, committer: Committer, concurrency: int, died: Callable[[Any], None]) -> None:
+    def __init__(self, committer: Committer, lanes: Callable[[Attempts], Sequence[Lane]]) -> None:
         self.committer = committer
         self.attempts = Attempts(self.finished, committer.mark)
-        self.slots = Slots(concurrency, self.attempts.run, died)
+        self.lanes = lanes(self.attempts)
+        self.first, *self.others = self.lanes
         self.alarm = Alarm()
-        self.pace = Pace()
         self.unknown: dict[str, str] = {}  # task functions this node lacks, and why
         self.draining = False
         self.paused = False  # no more are claimed for now; what was claimed runs
         self.drained = Event()
-        self._held = 0  # claimed and not finished
-        self._asked = 0  # named to the committer, not answered
-        self._looking = 0
-        self._backlog = False
-        self._again = False  # more was heard of while a look was under way: it may have missed it
+        self._lane = {pool: lane for lane in self.lanes for pool in lane.pools}
+        self._looking = False
         self._earlier = Event()
 
     # -- what comes in ------------------------------------------------------------------------------
@@ -54,48 +52,55 @@ class Dispatcher:
             self._earlier.set()
         if self.draining or self.paused:
             return
-        if not self._backlog and ids:
-            room = max(0, self.room(self.pace.ahead(time.monotonic())))
-            taken = ids[: room if self._held else min(room, FIRST)]
+        lane = self.first
+        if not lane.backlog and ids:
+            room = max(0, lane.room())
+            taken = ids[: room if lane.held else min(room, FIRST)]
             if taken:
-                self._asked += len(taken)
-                self.committer.claim(taken)
-            self._backlog = len(taken) < len(ids)
-        elif later is None or ids:
-            self._backlog = True
-        self._again = self._again or self._backlog
-        if not self._asked:  # (else the answer looks)
+                lane.asked += len(taken)
+                self.committer.claim(taken, lane.pools)
+            heard = len(taken) < len(ids)
+        else:
+            heard = later is None or bool(ids)
+        if heard:
+            for each in self.lanes:
+                each.heard()
+        if not lane.asked:  # (else the answer looks)
             self.look()
 
     def answered(self, answer: Answer) -> None:
         """What one transaction of the committer brought."""
-        self._asked -= answer.named
+        self.first.asked -= answer.named
         if answer.looked:
-            self._looking = 0
-            self._backlog = answer.more or self._again
+            self._looking = False
+            for lane in self.lanes:
+                lane.looked(lane.pools in answer.more)
             if self.alarm.arm(answer.next_due):
                 self._earlier.set()
+        if answer.missed:
+            for lane in self.others:
+                lane.heard()
         for task in answer.claimed:
-            self._held += 1
+            lane = self._lane[task.pool]
+            lane.held += 1
             if self.draining:
                 self.finished(hand_back(task))
             else:
-                self.slots.put(task)
+                lane.places.put(task)
         for finish in answer.fenced:
             events.emit("task_fenced", task=finish.task)
         self.look()
 
     def finished(self, finish: Finish) -> None:
         """An attempt is over: its end is on its way into the journal."""
-        self._held -= 1
-        self.pace.finished(time.monotonic())
+        self._lane[finish.task.pool].finished()
         self.committer.finish(finish)
         if finish.verdict.event is What.RETRY and self.alarm.arm(finish.verdict.due):
             self._earlier.set()
         if finish.outcome.kind is Kind.UNKNOWN:
             self._not_known(finish)
-        if self.draining and self._held == 0:
-            self.drained.set()
+        if self.draining:
+            self._tell_drained()
         self.look()
 
     def _not_known(self, finish: Finish) -> None:
@@ -112,25 +117,21 @@ class Dispatcher:
 
     # -- what goes out ------------------------------------------------------------------------------
 
-    def room(self, ahead: int) -> int:
-        """How many more rows may be claimed, with that many beyond the slots."""
-        return self.slots.size + ahead - self._held - self._asked - self._looking
-
     def look(self, anyway: bool = False) -> None:
-        """Asks for due rows, when some may be waiting (or `anyway`) and slots can take them."""
-        if self._looking:
-            self._again = self._again or anyway
-        if self.draining or self.paused or self._looking or not (self._backlog or anyway):
+        """Asks for due rows, for the lanes where some may be waiting (or `anyway`) and whose places can take them."""
+        if self._looking and anyway:
+            for lane in self.lanes:
+                lane.overlooked()
+        if self.draining or self.paused or self._looking:
             return
-        ahead = self.pace.ahead(time.monotonic())
-        room = self.room(ahead)
-        # (While a good part of what was claimed ahead still waits for a slot, a look for a row or two can wait.)
-        worth = ahead - min(ahead // 2, MOST_AHEAD // 4)
-        if room <= 0 or (room < worth and not anyway):
-            self._backlog = True
-            return
-        self._looking, self._again = room, False
-        self.committer.look(room, frozenset(self.unknown))
+        wants = []
+        for lane in self.lanes:
+            if (lane.backlog or anyway) and (number := lane.wants(anyway)):
+                lane.looks(number)
+                wants.append((lane.pools, number))
+        if wants:
+            self._looking = True
+            self.committer.look(wants, frozenset(self.unknown))
 
     def watch_clock(self) -> None:
         """A service greenlet: looks when a row is due, and once a second whatever happens."""
@@ -145,17 +146,22 @@ class Dispatcher:
     def drain(self) -> None:
         """Takes no more; hands back what has not started. `drained` is set when nothing runs."""
         self.draining = True
-        for task in self.slots.take_back():
-            self.finished(hand_back(task))
-        if self._held == 0:
+        for lane in self.lanes:
+            for task in lane.places.take_back():
+                self.finished(hand_back(task))
+        self._tell_drained()
+
+    def _tell_drained(self) -> None:
+        if not any(lane.held for lane in self.lanes):
             self.drained.set()
 
     def running(self) -> list[Claimed]:
-        return list(self.slots.running.values())
+        return [task for lane in self.lanes for task in lane.places.running.values()]
 
     def interrupt(self) -> None:
         self.attempts.interrupting = True
-        self.slots.interrupt()
+        for lane in self.lanes:
+            lane.places.interrupt()
 
     def give_up(self) -> None:
         """Hands back what swallowed its interruption: whatever it still returns will be fenced."""

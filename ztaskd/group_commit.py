@@ -16,7 +16,7 @@ from gevent import monkey
 from django_ztask import crashpoints, journal
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
-from ztaskd.batch import Answer, Batch, Call
+from ztaskd.batch import Answer, Batch, Call, Look, Pools
 from ztaskd.inbox import Inbox
 from ztaskd.refusals import Refusals
 from ztaskd.storage import TROUBLE, Storage, is_refusal
@@ -114,21 +114,21 @@ class GroupCommit:
     def _commit(self, batch: Batch) -> None:
         answer = Answer(named=len(batch.names), looked=batch.look is not None)
         now = time.time()
-        ids: list[str] = []
+        wanted = {batch.pools: [*batch.names, *batch.found]}
         if batch.look is not None:
-            with self.storage.look() as connection:
-                ids = journal.due(connection, now, batch.look.want, batch.look.unknown)
-                answer.next_due = journal.next_due(connection, now)
-            answer.more = len(ids) >= batch.look.want
-            self._unknown = batch.look.unknown
-        wanted = self._without_odd(dict.fromkeys([*batch.names, *batch.found, *ids]))
+            self._look(batch.look, now, wanted, answer)
+        wanted = {pools: self._without_odd(dict.fromkeys(ids)) for pools, ids in wanted.items() if ids}
         if batch.finishes or wanted:
             crashpoints.reach("finish-gathered", batch.finishes)
             full = time.monotonic() - self._synced >= SYNC
             with self.storage.batch(full) as connection:
                 answer.fenced = self._finish(connection, batch.finishes)
                 crashpoints.reach("finish-uncommitted", batch.finishes)
-                claimed = journal.claim(connection, self.boot, wanted, now, self._unknown)
+                claims = {
+                    pools: journal.claim(connection, self.boot, ids, now, self._unknown, pools)
+                    for pools, ids in wanted.items()
+                }
+                claimed = [task for tasks in claims.values() for task in tasks]
                 crashpoints.reach("claim-uncommitted", claimed)
             crashpoints.reach("finish-committed", batch.finishes)
             crashpoints.reach("claim-committed", claimed)
@@ -138,8 +138,22 @@ class GroupCommit:
             # A claim of what already runs here is adopted: its new fence counts, nothing starts again.
             answer.claimed = [task for task in claimed if task.id not in self.held]
             self.held.update((task.id, task.attempt) for task in claimed)
-            answer.more = answer.more and bool(claimed)  # what others have locked is theirs
+            # (What others have locked is theirs.)
+            answer.more = {pools for pools in answer.more if claims.get(pools)}
+            if batch.names and len(claims.get(batch.pools, ())) < len(wanted.get(batch.pools, ())):
+                answer.missed = not {task.id for task in claimed}.issuperset(batch.names)
         self._post(functools.partial(self._answered, answer))
+
+    def _look(self, look: Look, now: float, wanted: dict[Pools, list[str]], answer: Answer) -> None:
+        """Adds to what is `wanted`, for each lane."""
+        with self.storage.look() as connection:
+            for pools, number in look.wants:
+                ids = journal.due(connection, now, number, look.unknown, pools)
+                wanted.setdefault(pools, []).extend(ids)
+                if len(ids) >= number:
+                    answer.more.add(pools)
+            answer.next_due = journal.next_due(connection, now)
+        self._unknown = look.unknown
 
     def _without_odd(self, ids: Iterable[str]) -> list[str]:
         """(SQLite's json_each() ends a text at a NUL: a row with such an id would be found for ever.)"""

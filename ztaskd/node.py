@@ -19,18 +19,24 @@ from gevent.event import Event
 from django_ztask import __version__, journal, transport
 from django_ztask.conf import conf
 from ztaskd import events, slots
+from ztaskd.attempt import Attempts
 from ztaskd.cli import Exit
 from ztaskd.committer import Committer
 from ztaskd.dispatch import Dispatcher
 from ztaskd.housekeeping import Housekeeping
 from ztaskd.intake import Intake
+from ztaskd.lanes import CHILDREN, FEWER_SLOTS, MORE_CHILDREN, SLOTS, Lane
 from ztaskd.lease import Lease
 from ztaskd.reader import Reader
 from ztaskd.services import Services, every
 from ztaskd.storage import TROUBLE, storage_for
+from ztaskd.workers.pool import Workers
 
 # Seconds that an interrupted task has for its own cleaning up.
 INTERRUPTED = 2.0
+
+# Seconds between two looks after children that are idle.
+TEND = 0.5
 
 # Seconds in which the last outcomes must be written; what is not stays claimed, and is recovered.
 FLUSH = 5.0
@@ -46,14 +52,23 @@ class Node:
     """One running ztaskd."""
 
     def __init__(
-        self, lease: Lease, *, locks: Path, disk: Path | None, concurrency: int, grace: float
+        self,
+        lease: Lease,
+        *,
+        locks: Path,
+        disk: Path | None,
+        concurrency: int,
+        grace: float,
+        workers: Workers,
+        multiprocess: bool,
     ) -> None:
         self.lease = lease
         self.grace = grace
+        self.workers = workers
+        self.multiprocess = multiprocess
         self.committer = Committer(storage_for(conf.database), lease.boot, self._answered, lease.touch)
-        self.dispatcher = Dispatcher(
-            self.committer, concurrency, lambda dead: self._lost("slot", dead.exception)
-        )
+        self.concurrency = concurrency
+        self.dispatcher = Dispatcher(self.committer, self._lanes)
         self.housekeeping = Housekeeping(self.committer, self.dispatcher, lease.boot, locks, disk)
         self.intake = Intake(lease.url, Reader(self.dispatcher.named, lease.name))
         self.services = Services(self._lost)
@@ -66,6 +81,19 @@ class Node:
         self._signalled = self._loop.async_()
         slots.prepare_connections(self._hub_thread, thread_id)
         transport.deliver_to(self._deliver)
+
+    def _lanes(self, attempts: Attempts) -> list[Lane]:
+        """The first is that of tasks which do not say where they run."""
+
+        def died(dead: Any) -> None:
+            self._lost("slot", dead.exception)
+
+        attempts.workers = self.workers
+        here = slots.Slots(self.concurrency, attempts.run, died)
+        children = slots.Slots(self.workers.size, attempts.run_in_child, died)
+        if self.multiprocess:
+            return [Lane(MORE_CHILDREN, children), Lane(FEWER_SLOTS, here)]
+        return [Lane(SLOTS, here), Lane(CHILDREN, children)]
 
     def bind(self) -> None:
         """Takes the address. Raises AddressInUse or BadAddress."""
@@ -81,7 +109,10 @@ class Node:
         self.services.start("intake", self.intake.serve)
         self.services.start("clock", self.dispatcher.watch_clock)
         self.services.start("lease", every(self.lease.seconds / 3, self._renew))
+        self.services.start("workers", every(TEND, self.workers.tend))
         self.housekeeping.start(self.services)
+        if self.multiprocess:
+            self.workers.warm_up()
         gc.freeze()  # what the project has imported stays: the collector need not look through it again
         self._say_ready(began)
         self._stop.wait()
@@ -111,7 +142,7 @@ class Node:
             name=self.lease.name,
             pid=os.getpid(),
             url=self.lease.url,
-            concurrency=self.dispatcher.slots.size,
+            concurrency=self.concurrency,
             journal=conf.database,
         )
 
@@ -187,6 +218,7 @@ class Node:
         except (gevent.Timeout, *TROUBLE):
             pass  # the journal cannot be written: our locks are free soon, which says the same
         self.services.stop()
+        self.workers.stop()
         written = self.committer.stop(max(0.1, deadline - time.monotonic()))
         if written:
             events.emit("note", text="stopped" if self.code is Exit.CLEAN else "stopped after an error")

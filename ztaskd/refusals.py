@@ -57,9 +57,10 @@ class Refusals:
         if batch.look is not None:
             with self._storage.transaction(True) as connection:
                 upkeep.fail_undecodable(connection, time.time())
-            ids = journal.due(self._storage.connection(), time.time(), batch.look.want, batch.look.unknown)
-            for name in ids:
-                self._persist(Batch(found=[name]))
+            connection, unknown = self._storage.connection(), batch.look.unknown
+            for pools, number in batch.look.wants:
+                for name in journal.due(connection, time.time(), number, unknown, pools):
+                    self._persist(Batch(found=[name], pools=pools))
 
     def _write_plainly(self, finish: Finish, error: Exception) -> None:
         reason = f"its outcome could not be written: {type(error).__name__}"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ from django_ztask.sql import postgresql, sqlite
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
+
+_NEXT_PRIORITY = """(SELECT max(priority) FROM django_ztask_task
+    WHERE status = 'QUEUED' AND pool = %s AND priority < %s)"""
 
 MARK = """UPDATE django_ztask_task SET started = %s
     WHERE uuid = %s AND node = %s AND attempts = %s AND status || '' = 'RUNNING'"""
@@ -31,6 +35,12 @@ PRUNABLE = "SELECT count(*) FROM django_ztask_task WHERE status = 'SUCCEEDED' AN
 
 # By Django's name of the vendor.
 STATEMENTS: dict[str, ModuleType] = {"sqlite": sqlite, "postgresql": postgresql}
+
+
+@cache
+def next_priorities(pools: int) -> str:
+    """For that many pools, the highest priority of a queued row below a given one: a seek in the index for each."""
+    return "SELECT " + ", ".join([_NEXT_PRIORITY] * pools)
 
 
 def of(connection: Connection) -> Any:

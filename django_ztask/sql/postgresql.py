@@ -14,41 +14,46 @@ NOW = "extract(epoch FROM clock_timestamp())"
 
 INSERT = """INSERT INTO django_ztask_task
     (uuid, function_name, args, kwargs, retry_count, next_attempt, created, status, queue, priority,
-     codec, mac, attempts, failures, crashes, interruptions, replays, meta)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, 'QUEUED', %s, %s, %s, %s, 0, 0, 0, 0, 0, %s::jsonb)"""
+     codec, mac, attempts, failures, crashes, interruptions, replays, meta, pool)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, 'QUEUED', %s, %s, %s, %s, 0, 0, 0, 0, 0, %s::jsonb, %s)"""
 
 INSERT_MANY = """INSERT INTO django_ztask_task
     (uuid, function_name, args, kwargs, retry_count, next_attempt, created, queue, priority, codec, mac,
-     meta, status, attempts, failures, crashes, interruptions, replays)
+     meta, pool, status, attempts, failures, crashes, interruptions, replays)
     SELECT new.*, 'QUEUED', 0, 0, 0, 0, 0 FROM unnest(
         %s::text[], %s::text[], %s::text[], %s::text[], %s::int[], %s::float8[], %s::timestamptz[],
-        %s::text[], %s::int[], %s::text[], %s::text[], %s::jsonb[]) AS new"""
+        %s::text[], %s::int[], %s::text[], %s::text[], %s::jsonb[], %s::text[]) AS new"""
 
 AGAIN = " ON CONFLICT (uuid) DO NOTHING"
 
-DUE = """SELECT uuid FROM django_ztask_task
-    WHERE status = 'QUEUED' AND priority = %s AND next_attempt <= %s AND function_name <> ALL(%s::text[])
+_DUE = """SELECT {} FROM django_ztask_task
+    WHERE status = 'QUEUED' AND pool = %s AND priority = %s AND next_attempt <= %s AND function_name <> ALL(%s::text[])
     ORDER BY next_attempt, created LIMIT %s FOR UPDATE SKIP LOCKED"""
 
-NEXT_PRIORITY = "SELECT max(priority) FROM django_ztask_task WHERE status = 'QUEUED' AND priority < %s"
+DUE = _DUE.format("uuid")
+
+# Of several pools: the first rows of each, put in order.
+_MERGED = "SELECT uuid FROM ({}) AS merged ORDER BY next_attempt, created LIMIT %s"
+_ONE_POOL = f"SELECT * FROM ({_DUE.format('uuid, next_attempt, created')}) AS pool"
 
 NEXT_DUE = """SELECT min(next_attempt) FROM django_ztask_task
-    WHERE status = 'QUEUED' AND priority = %s AND next_attempt > %s AND next_attempt < 'infinity'"""
+    WHERE status = 'QUEUED' AND pool = %s AND priority = %s AND next_attempt > %s AND next_attempt < 'infinity'"""
 
 # MATERIALIZED: PostgreSQL may run a plain subquery again, and then lock (and claim) other rows.
-CLAIM = """WITH given (node, claimed, ids, now, unknown) AS (
-        VALUES (%s::text, %s::timestamptz, %s::text[], %s::float8, %s::text[])),
+CLAIM = """WITH given (node, claimed, ids, now, unknown, pools) AS (
+        VALUES (%s::text, %s::timestamptz, %s::text[], %s::float8, %s::text[], %s::text[])),
     picked AS MATERIALIZED (
         SELECT uuid FROM django_ztask_task
         WHERE uuid = ANY((SELECT ids FROM given)::text[]) AND status || '' = 'QUEUED'
           AND next_attempt <= (SELECT now FROM given)
           AND function_name <> ALL((SELECT unknown FROM given)::text[])
+          AND pool = ANY((SELECT pools FROM given)::text[])
         FOR UPDATE SKIP LOCKED)
     UPDATE django_ztask_task AS task
     SET status = 'RUNNING', node = given.node, claimed = given.claimed, attempts = task.attempts + 1
     FROM picked, given WHERE task.uuid = picked.uuid
     RETURNING task.uuid, function_name, codec, args, kwargs, mac, created, next_attempt, priority,
-              retry_count, attempts, replays, meta"""
+              retry_count, attempts, replays, crashes, meta, pool"""
 
 # The most frequent end in few columns.
 SUCCEED = """UPDATE django_ztask_task AS task
@@ -61,14 +66,15 @@ SUCCEED = """UPDATE django_ztask_task AS task
 FINISH = """UPDATE django_ztask_task AS task
     SET status = new.status, retry_count = new.retry_count, next_attempt = coalesce(new.due, task.next_attempt), started = new.started,
         finished = new.finished, failed = new.failed, failures = task.failures + new.failures,
-        interruptions = task.interruptions + new.interruptions, result = new.result,
+        interruptions = task.interruptions + new.interruptions, crashes = task.crashes + new.crashes,
+        result = new.result,
         last_exception = coalesce(new.exception, task.last_exception),
         traceback = coalesce(new.traceback, task.traceback), node = new.node
     FROM unnest(
         %s::text[], %s::int[], %s::float8[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],
-        %s::int[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+        %s::int[], %s::int[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
         %s::int[]) AS new (status, retry_count, due, started, finished, failed, failures, interruptions,
-        result, exception, traceback, node, uuid, boot, attempt)
+        crashes, result, exception, traceback, node, uuid, boot, attempt)
     WHERE task.uuid = new.uuid AND task.node = new.boot AND task.attempts = new.attempt
       AND task.status || '' = 'RUNNING'"""
 
@@ -132,17 +138,29 @@ def insert(cursor: Any, values: Sequence[tuple[Any, ...]], again: bool = False) 
     cursor.execute(text + AGAIN if again else text, given)
 
 
-def due(cursor: Any, priority: int, now: float, unknown: Collection[str], limit: int) -> list[str]:
-    """Ids of due rows of that priority, in the order they are to start."""
-    cursor.execute(DUE, [priority, now, texts(unknown), limit])
+def due(
+    cursor: Any, pools: Sequence[str], priority: int, now: float, unknown: Collection[str], limit: int
+) -> list[str]:
+    """Ids of due rows of these pools and that priority, in the order they are to start."""
+    if len(pools) == 1:
+        cursor.execute(DUE, [*pools, priority, now, texts(unknown), limit])
+    else:
+        given = [value for pool in pools for value in (pool, priority, now, texts(unknown), limit)]
+        cursor.execute(_MERGED.format(" UNION ALL ".join([_ONE_POOL] * len(pools))), [*given, limit])
     return [row[0] for row in cursor.fetchall()]
 
 
 def claim(
-    cursor: Any, boot: str, claimed: Any, ids: Collection[str], now: float, unknown: Collection[str]
+    cursor: Any,
+    boot: str,
+    claimed: Any,
+    ids: Collection[str],
+    now: float,
+    unknown: Collection[str],
+    pools: Collection[str],
 ) -> list[Any]:
     """The rows that were changed, as `rows.claimed` reads them."""
-    cursor.execute(CLAIM, [boot, claimed, texts(ids), now, texts(unknown)])
+    cursor.execute(CLAIM, [boot, claimed, texts(ids), now, texts(unknown), texts(pools)])
     return list(cursor.fetchall())
 
 

@@ -22,15 +22,15 @@ NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 
 INSERT = """INSERT INTO django_ztask_task
     (uuid, function_name, args, kwargs, retry_count, next_attempt, created, status, queue, priority,
-     codec, mac, attempts, failures, crashes, interruptions, replays, meta)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, 'QUEUED', %s, %s, %s, %s, 0, 0, 0, 0, 0, %s)"""
+     codec, mac, attempts, failures, crashes, interruptions, replays, meta, pool)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, 'QUEUED', %s, %s, %s, %s, 0, 0, 0, 0, 0, %s, %s)"""
 
 _INSERT_MANY = """INSERT INTO django_ztask_task
     (uuid, function_name, args, kwargs, retry_count, next_attempt, created, queue, priority, codec, mac,
-     meta, status, attempts, failures, crashes, interruptions, replays)
+     meta, pool, status, attempts, failures, crashes, interruptions, replays)
     SELECT new.*, 'QUEUED', 0, 0, 0, 0, 0 FROM (VALUES {}) AS new WHERE column1 IS NOT NULL"""
 
-_EMPTY = (None,) * 12
+_EMPTY = (None,) * 13
 
 # Rows of an INSERT: there is one text for each of these numbers (a connection keeps the statements it has
 # prepared), and what is missing to the next number are empty rows, left out by its WHERE.
@@ -38,21 +38,27 @@ SIZES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 500)
 
 AGAIN = " ON CONFLICT (uuid) DO NOTHING"
 
-DUE = """SELECT uuid FROM django_ztask_task
-    WHERE status = 'QUEUED' AND priority = %s AND next_attempt <= %s
+_DUE = """SELECT {} FROM django_ztask_task
+    WHERE status = 'QUEUED' AND pool = %s AND priority = %s AND next_attempt <= %s
       AND function_name NOT IN (SELECT value FROM json_each(%s))
     ORDER BY next_attempt, created LIMIT %s"""
 
-NEXT_PRIORITY = "SELECT max(priority) FROM django_ztask_task WHERE status = 'QUEUED' AND priority < %s"
+DUE = _DUE.format("uuid")
+
+# Of several pools: the first rows of each, put in order.
+_MERGED = "SELECT uuid FROM ({}) ORDER BY next_attempt, created LIMIT %s"
+_ONE_POOL = f"SELECT * FROM ({_DUE.format('uuid, next_attempt, created')})"
 
 NEXT_DUE = """SELECT min(next_attempt) FROM django_ztask_task
-    WHERE status = 'QUEUED' AND priority = %s AND next_attempt > %s AND next_attempt < 9e999"""
+    WHERE status = 'QUEUED' AND pool = %s AND priority = %s AND next_attempt > %s AND next_attempt < 9e999"""
 
 _CLAIM = """UPDATE django_ztask_task
     SET status = 'RUNNING', node = %s, claimed = %s, attempts = attempts + 1
     WHERE uuid {} AND +status = 'QUEUED' AND +next_attempt <= %s
-      AND function_name NOT IN (SELECT value FROM json_each(%s))"""
-_COLUMNS = "uuid, function_name, codec, args, kwargs, mac, created, {}, priority, retry_count, attempts, replays, meta"
+      AND function_name NOT IN (SELECT value FROM json_each(%s))
+      AND pool IN ({{pools}})"""
+_COLUMNS = """uuid, function_name, codec, args, kwargs, mac, created, {}, priority, retry_count, attempts,
+    replays, crashes, meta, pool"""
 
 # A lone row is one step anyway.
 CLAIM_ONE = _CLAIM.format("= %s") + " RETURNING " + _COLUMNS.format("next_attempt")
@@ -82,12 +88,13 @@ FINISH = f"""UPDATE django_ztask_task AS task
     SET status = new.status, retry_count = new.retry_count,
         next_attempt = coalesce(new.due / 1e6, task.next_attempt), started = new.started,
         finished = new.finished, failed = new.failed, failures = task.failures + new.failures,
-        interruptions = task.interruptions + new.interruptions, result = new.result,
+        interruptions = task.interruptions + new.interruptions, crashes = task.crashes + new.crashes,
+        result = new.result,
         last_exception = coalesce(new.exception, task.last_exception),
         traceback = coalesce(new.traceback, task.traceback), node = new.node
     FROM (SELECT {
     _columns(
-        "status retry_count due started finished failed failures interruptions result exception traceback "
+        "status retry_count due started finished failed failures interruptions crashes result exception traceback "
         "node uuid boot attempt"
     )
 } FROM json_each(%s)) AS new
@@ -165,24 +172,39 @@ def _insert_many(size: int, again: bool) -> str:
     return _INSERT_MANY.format(", ".join([row] * size)) + (AGAIN if again else "")
 
 
-def due(cursor: Any, priority: int, now: float, unknown: Collection[str], limit: int) -> list[str]:
-    """Ids of due rows of that priority, in the order they are to start."""
-    return [row[0] for row in _read(cursor, DUE, "uuid", [priority, now, texts(unknown), limit])]
+def due(
+    cursor: Any, pools: Sequence[str], priority: int, now: float, unknown: Collection[str], limit: int
+) -> list[str]:
+    """Ids of due rows of these pools and that priority, in the order they are to start."""
+    select, names = DUE, texts(unknown)
+    given: list[Any] = [value for pool in pools for value in (pool, priority, now, names, limit)]
+    if len(pools) > 1:
+        select = _MERGED.format(" UNION ALL ".join([_ONE_POOL] * len(pools)))
+        given.append(limit)
+    return [row[0] for row in _read(cursor, select, "uuid", given)]
 
 
 def claim(
-    cursor: Any, boot: str, claimed: Any, ids: Collection[str], now: float, unknown: Collection[str]
+    cursor: Any,
+    boot: str,
+    claimed: Any,
+    ids: Collection[str],
+    now: float,
+    unknown: Collection[str],
+    pools: Collection[str],
 ) -> list[Any]:
     """The rows that were changed, as `rows.claimed` reads them."""
     if len(ids) == 1:
-        cursor.execute(CLAIM_ONE, [boot, claimed, *ids, now, texts(unknown)])
-        found: list[Any] = cursor.fetchall()
-        return found
+        cursor.execute(_for_pools(CLAIM_ONE, len(pools)), [boot, claimed, *ids, now, texts(unknown), *pools])
+        return list(cursor.fetchall())
     named = texts(ids)
-    cursor.execute(CLAIM, [boot, claimed, named, now, texts(unknown)])
-    if not cursor.rowcount:
-        return []
-    return _read(cursor, CLAIMED, _COLUMNS.format("due"), [named, boot, claimed])
+    cursor.execute(_for_pools(CLAIM, len(pools)), [boot, claimed, named, now, texts(unknown), *pools])
+    return _read(cursor, CLAIMED, _COLUMNS.format("due"), [named, boot, claimed]) if cursor.rowcount else []
+
+
+@lru_cache
+def _for_pools(statement: str, number: int) -> str:
+    return statement.replace("{pools}", ", ".join(["%s"] * number))
 
 
 def succeed(cursor: Any, values: Sequence[tuple[Any, ...]]) -> int:

@@ -134,6 +134,9 @@ EDITS = [
     ("uuid", "'                                    '", "does not verify"),
     ("uuid", "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'", "does not verify"),
     ("next_attempt", "NULL", "its due time is none"),
+    ("pool", "'greenlet'", "odd"),
+    ("pool", "'nonsense'", "its pool is none"),
+    ("pool", "' '", "its pool is none"),
 ]
 OWN_EDITS = {
     "sqlite": [
@@ -162,6 +165,8 @@ OWN_EDITS = {
         ("next_attempt", "x'00'", "its due time is none"),
         ("priority", "40000", "odd"),
         ("priority", "'high'", "its priority is none"),
+        ("pool", "x'00'", "its pool is none"),
+        ("pool", "CAST(x'ff' AS TEXT)", "its pool is none"),
     ],
     "postgresql": [
         ("attempts", "2147483647", "cannot be read: integer out of range"),
@@ -173,7 +178,7 @@ OWN_EDITS = {
     ],
 }
 # (SQLite takes any type, but no NULL.)
-NULLS = ["attempts", "args", "kwargs", "mac", "codec", "function_name", "status", "queue", "priority"]
+NULLS = ["attempts", "args", "kwargs", "mac", "codec", "function_name", "status", "queue", "priority", "pool"]
 
 
 def test_columns_edited_by_hand_fail_their_task_or_change_nothing(site, vendor):

@@ -52,12 +52,12 @@ class Raw:
         self.statements.insert(self.cursor, rows)
 
     def due(self) -> list[str]:
-        return list(self.statements.due(self.cursor, 0, time.time(), [], BATCH))
+        return list(self.statements.due(self.cursor, [""], 0, time.time(), [], BATCH))
 
     def claim(self, found: list[str]) -> None:
         if found:
             now = time.time()
-            self.statements.claim(self.cursor, BOOT, self.stamp(now), found, now, [])
+            self.statements.claim(self.cursor, BOOT, self.stamp(now), found, now, [], [""])
 
     def succeed(self, found: list[str]) -> None:
         now = self.stamp(time.time())
@@ -126,6 +126,7 @@ def rows(raw: Raw, first: int, count: int) -> list[tuple[Any, ...]]:
             "json",
             MAC,
             None,
+            "",
         )
         for n, (task_id, created) in enumerate(made)
     ]

@@ -54,9 +54,9 @@ def finish_early() -> None:
 
     def answered(self: Any, answer: Any) -> None:
         for task in answer.claimed:
-            self._held += 1
+            self.first.held += 1
             self.committer.finish(conclude(task, Outcome(Kind.SUCCESS), time.time()))
-            gevent.spawn_later(0.3, self.slots.put, task)
+            gevent.spawn_later(0.3, self.first.places.put, task)
         answer.claimed = []
         honest(self, answer)
 

@@ -33,6 +33,7 @@ def new_task(
     priority: int = 0,
     retry_count: int = 2,
     policy: dict[str, float] | None = None,
+    pool: str = "",
 ) -> NewTask:
     [(task_id, micros)] = ids.new()
     payload = serialize.dump_call(args, {})
@@ -48,6 +49,7 @@ def new_task(
         priority=priority,
         retry_count=retry_count,
         policy=policy or {},
+        pool=pool,
     )
 
 

@@ -12,7 +12,7 @@ from django.db import connection
 
 UUID = "uuid"  # the primary key's index, whatever a database calls it
 
-COLUMNS = ("uuid", "priority", "next_attempt", "finished", "node", "created", "task_id", "boot")
+COLUMNS = ("uuid", "pool", "priority", "next_attempt", "finished", "node", "created", "task_id", "boot")
 
 
 @dataclass(frozen=True)

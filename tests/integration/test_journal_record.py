@@ -21,7 +21,7 @@ pytestmark = pytest.mark.both_databases
 def test_a_row_holds_what_was_given() -> None:
     policy = {"retry_count": 7, "timeout": 1.5}
     task = new_task("Zürich", due=2_000_000_000.25, created=1_800_000_000.000001, priority=-3, policy=policy)
-    record(structs.replace(task, queue="mail"))
+    record(structs.replace(task, queue="mail", pool="process"))
     written = row(task.id)
     assert written.function_name == ADD
     assert (written.args, written.kwargs, written.codec, written.mac) == (
@@ -31,6 +31,7 @@ def test_a_row_holds_what_was_given() -> None:
         task.mac,
     )
     assert (written.status, written.queue, written.priority) == ("QUEUED", "mail", -3)
+    assert written.pool == "process"
     assert (written.retry_count, written.next_attempt, written.meta) == (2, 2_000_000_000.25, policy)
     assert written.created == datetime.datetime(2027, 1, 15, 8, 0, 0, 1, tzinfo=datetime.UTC)
     counts = (written.attempts, written.failures, written.crashes, written.interruptions, written.replays)

@@ -14,11 +14,11 @@ from django.db import connection
 
 from django_ztask import journal, upkeep
 from django_ztask.handle import TaskHandle
-from django_ztask.lifecycle import Kind
+from django_ztask.lifecycle import POOLS, Kind
 from django_ztask.models import Task
 from django_ztask.rows import stamp
 from tests.integration.helpers import BOOT, OTHER, claim, ending, new_task, record
-from tests.integration.plans import UUID, steps, tasks
+from tests.integration.plans import SORT, UUID, Step, steps, tasks
 from ztaskd.lease import Lease
 from ztaskd.recover import recover_dead
 from ztaskd.storage import storage_for
@@ -77,7 +77,10 @@ def crowd(request: pytest.FixtureRequest) -> list[str]:
     fill()
     if request.param == "statistics of an empty queue":
         analyze()
-    new = [new_task(n, due=NOW + n - WAITING // 2, priority=n % 3) for n in range(WAITING)]
+    new = [
+        new_task(n, due=NOW + n - WAITING // 2, priority=n % 3, pool=POOLS[n // 3 % 3])
+        for n in range(WAITING)
+    ]
     record(*new)
     for n, state in enumerate(("RUNNING", "FAILED", "CANCELLED")):
         others = record(*(new_task(n, due=NOW - 500) for _ in range(150)))
@@ -87,20 +90,36 @@ def crowd(request: pytest.FixtureRequest) -> list[str]:
     return [task.id for task in new if task.due <= NOW]
 
 
-def test_due_rows_are_one_walk_along_the_index_of_queued_rows(crowd: list[str]) -> None:
-    found = tasks(lambda: journal.due(connection, NOW, 50, {"not.here"}))
-    assert found == {("ztask_queued", "priority"), ("ztask_queued", "priority next_attempt")}
+# How queued rows are found: always by pool first.
+NEXT, WALK = ("ztask_queued", "pool priority"), ("ztask_queued", "pool priority next_attempt")
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_due_rows_are_one_walk_along_the_index_of_queued_rows(pool: str, crowd: list[str]) -> None:
+    found = tasks(lambda: journal.due(connection, NOW, 50, {"not.here"}, [pool]))
+    assert found == {NEXT, WALK}
+
+
+@pytest.mark.parametrize("pools", [POOLS[:2], POOLS[1:], POOLS])
+def test_due_rows_of_several_pools_are_a_walk_for_each_and_only_what_they_find_is_sorted(
+    pools: tuple[str, ...], crowd: list[str]
+) -> None:
+    with committing():
+        found = steps(lambda: journal.due(connection, NOW, 50, {"not.here"}, pools))
+    walk, sought = (Step("django_ztask_task", index, tuple(by.split())) for index, by in (WALK, NEXT))
+    assert {step for step in found if step.table} == {walk, sought}
+    assert (found.count(walk), found.count(SORT)) == (len(pools), 1)
 
 
 def test_the_next_due_time_is_looked_up_in_the_index_of_queued_rows(crowd: list[str]) -> None:
     found = tasks(lambda: journal.next_due(connection, NOW))
-    assert found == {("ztask_queued", "priority"), ("ztask_queued", "priority next_attempt")}
+    assert found == {NEXT, WALK}
 
 
 def test_a_row_that_would_never_be_due_is_looked_up_in_the_index_of_queued_rows(crowd: list[str]) -> None:
     with committing():
         found = tasks(lambda: upkeep.fail_odd(connection, NOW))
-    assert found == {("ztask_queued", "priority"), ("ztask_queued", "priority next_attempt")}
+    assert found == {("ztask_queued", "pool"), NEXT, WALK}
 
 
 @pytest.mark.parametrize("count", [1, 50, 200])

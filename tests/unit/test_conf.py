@@ -24,6 +24,7 @@ DEFAULTS = {
     "ZTASKD_DATABASE": "default",
     "ZTASKD_CONFIRM": True,
     "ZTASKD_CONCURRENCY": 100,
+    "ZTASKD_MAX_CRASHES": 3,
     "ZTASKD_PICKLE": True,
     "ZTASKD_IMPORTS": (),
     "ZTASKD_GRACE": 30.0,
@@ -46,6 +47,7 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("ZTASKD_ON_LOAD", ["a.b", "c.D"], ("a.b", "c.D")),
     ("ZTASKD_DATABASE", "journal", "journal"),
     ("ZTASKD_CONCURRENCY", 1, 1),
+    ("ZTASKD_MAX_CRASHES", 1, 1),
     ("ZTASKD_PICKLE", False, False),
     ("ZTASKD_IMPORTS", ("a.b",), ("a.b",)),
     ("ZTASKD_GRACE", 0, 0.0),
@@ -91,6 +93,7 @@ BAD: list[tuple[str, Any]] = [
         for value in (-0.1, "5", True, None, NAN, INF, 10**400)
     ],
     *[("ZTASKD_CONCURRENCY", value) for value in (0, -5, 1.5, "100", True, None)],
+    *[("ZTASKD_MAX_CRASHES", value) for value in (0, -1, "3", None)],
     *[
         (name, value)
         for name in ("ZTASKD_ON_LOAD", "ZTASKD_IMPORTS")

@@ -57,6 +57,7 @@ def test_every_option_is_kept() -> None:
         "retry_after": 1,
         "backoff": 1.5,
         "timeout": 0.5,
+        "pool": "process",
     }
     made = task(name="shop.add", **options)(plain)
     assert made.name == "shop.add"
@@ -84,6 +85,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception]]] = [
     ],
     *[({"backoff": value}, ValueError) for value in (0, 0.99)],
     ({"timeout": 0}, ValueError),
+    *[({"pool": value}, ValueError) for value in ("", "thread", "Process", "process ", 7, True, [])],
 ]
 
 
@@ -110,6 +112,18 @@ def test_a_wrong_option_of_one_call_is_refused_as_well(
     made = task(plain)
     with pytest.raises(error, match=next(iter(options))):
         made.using(**options)
+
+
+@pytest.mark.parametrize("pool", ["greenlet", "process", None])
+def test_a_task_may_choose_where_it_runs(pool: str | None) -> None:
+    assert task(pool=pool)(plain).options.pool == pool
+    assert task(plain).using(pool=pool).options.pool == pool
+    assert task(pool="process")(plain).using(priority=1).options.pool == "process"
+
+
+def test_a_wrong_pool_is_told_which_there_are() -> None:
+    with pytest.raises(ValueError, match='pool must be "greenlet" or "process", not \'gevent\''):
+        task(pool="gevent")
 
 
 @pytest.mark.parametrize("unknown", ["retries", "Queue", "delay"])

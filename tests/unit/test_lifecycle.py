@@ -48,6 +48,7 @@ def test_every_state_with_every_event(status: Status, event: Event) -> None:
         (Kind.SUCCESS, Event.SUCCEED),
         (Kind.FAILURE, Event.FAIL),
         (Kind.INTERRUPTED, Event.FAIL),
+        (Kind.CRASH, Event.FAIL),
         (Kind.NOT_STARTED, Event.HAND_BACK),
         (Kind.UNKNOWN, Event.HAND_BACK),
         (Kind.REFUSED, Event.FAIL),
@@ -55,6 +56,14 @@ def test_every_state_with_every_event(status: Status, event: Event) -> None:
 )
 def test_what_is_at_most_once_goes_back_only_when_it_has_not_started(kind: Kind, event: Event) -> None:
     verdict = decide(kind, retries_left=5, policy=POLICY, due=DUE, now=NOW, at_most_once=True)
+    assert verdict == Verdict(event, 5, DUE)
+
+
+@pytest.mark.parametrize(
+    ("crashes_left", "event"), [(3, Event.HAND_BACK), (2, Event.HAND_BACK), (1, Event.FAIL)]
+)
+def test_a_crash_costs_no_retry_and_the_last_one_ends_the_task(crashes_left: int, event: Event) -> None:
+    verdict = decide(Kind.CRASH, retries_left=5, policy=POLICY, due=DUE, now=NOW, crashes_left=crashes_left)
     assert verdict == Verdict(event, 5, DUE)
 
 

@@ -13,10 +13,10 @@ import pytest
 from django_ztask.lifecycle import Event, Kind, Outcome, Verdict
 from django_ztask.rows import Claimed, Finish
 from django_ztask.serialize import Payload
-from ztaskd import logs, output, quiet
+from ztaskd import logs, output, quiet, tasklines
 
 ID, NAME = "01931f2c-7a3b-7f00-8000-000000000001", "shop.tasks.install"
-TASK = Claimed(ID, NAME, Payload("json", '["secret"]', '{"b":2}'), "", "", 100.0, 0, 2, 3, 0, {})
+TASK = Claimed(ID, NAME, Payload("json", '["secret"]', '{"b":2}'), "", "", 100.0, 0, 2, 3, 0, 0, {})
 TRACEBACK = (
     "Traceback (most recent call last):\n"
     '  File "/srv/shop/tasks.py", line 12, in install\n    fetch()\n'
@@ -37,7 +37,7 @@ def lines() -> Iterator[Lines]:
     for line in logs._LINES.values():
         if isinstance(line, quiet.Quiet):
             line.next = 0.0
-    logs._refusals, logs._changes = quiet.Kinds(), quiet.Kinds()
+    tasklines._refusals, tasklines._changes = quiet.Kinds(), quiet.Kinds()
     yield lambda: stream.getvalue().splitlines()
     logs.logger.handlers, logs.logger.propagate = before[0], before[2]
     logs.logger.setLevel(before[1])
@@ -117,7 +117,7 @@ def test_ever_new_reasons_do_not_fill_the_memory(lines: Lines) -> None:
     for n in range(3000):
         ended(Kind.REFUSED, Event.FAIL, exception=f"reason {n}")
     assert len(lines()) == 3000
-    assert len(logs._refusals.next) < 1500
+    assert len(tasklines._refusals.next) < 1500
 
 
 @pytest.mark.parametrize(("beside", "who"), [(False, ""), (True, " (or one that ran beside it)")])
@@ -170,7 +170,7 @@ def test_arguments_are_logged_at_debug_only(lines: Lines) -> None:
 
 def test_a_pickle_is_not_shown_even_at_debug(lines: Lines) -> None:
     logs.logger.setLevel(logging.DEBUG)
-    task = Claimed(ID, NAME, Payload("pickle", "gASVsecret", ""), "", "", 100.0, 0, 2, 3, 0, {})
+    task = Claimed(ID, NAME, Payload("pickle", "gASVsecret", ""), "", "", 100.0, 0, 2, 3, 0, 0, {})
     logs.write("task_started", {"task": task})
     assert not any("gASV" in line for line in lines())
 

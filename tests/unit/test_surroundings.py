@@ -17,7 +17,7 @@ Said = list[tuple[str, bool, list[str]]]
 
 
 def task(name: str) -> Claimed:
-    return Claimed(name, "shop.tasks.work", Payload("json", "[]", "{}"), "", "", 0.0, 0, 0, 1, 0, {})
+    return Claimed(name, "shop.tasks.work", Payload("json", "[]", "{}"), "", "", 0.0, 0, 0, 1, 0, 0, {})
 
 
 A, B, C = task("a"), task("b"), task("c")

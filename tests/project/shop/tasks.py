@@ -136,6 +136,12 @@ def when_loaded():
     mark.async_("on-load")
 
 
+class Loading:
+    def __init__(self):
+        if os.path.exists(os.environ["SHOP_LEDGER"] + ".broken"):
+            raise RuntimeError("it is being mended")
+
+
 class Loaded:
     def __init__(self):
         note("loaded", os.getpid())
@@ -179,3 +185,17 @@ def count_orders(seconds):
     count = Order.objects.count()
     time.sleep(seconds)
     return count
+
+
+@task()
+def exits():
+    os._exit(7)
+
+
+@task()
+def grow(mib):
+    grown.append(b"x" * (mib * 2**20))
+    return os.getpid()
+
+
+grown: list[bytes] = []

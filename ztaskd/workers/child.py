@@ -1,0 +1,164 @@
+"""The child's side: load the project once, then run one task after the other until the daemon is gone.
+
+A plain interpreter: no gevent, no thread of ours, a session of its own. Its first descriptor beyond the standard ones
+leads to the daemon; standard output and error are the log's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ztaskd import syspath
+from ztaskd.workers import frames
+
+# prctl's numbers (linux/prctl.h).
+PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Link:
+    """The socket to the daemon. Threads of tasks log through it, too."""
+
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, True)  # (the daemon's sockets are not)
+        self._socket = socket.socket(fileno=fd)
+        self._lock = threading.Lock()
+        self._feed = frames.Feed()
+        self._waiting: list[bytes] = []
+
+    def send(self, message: frames.FromChild) -> None:
+        data = frames.pack(message)
+        with self._lock:
+            self._socket.sendall(data)
+
+    def receive(self) -> frames.Do | None:
+        """The next task, or None when the daemon is gone."""
+        while not self._waiting:
+            data = self._socket.recv(65536)
+            if not data:
+                return None
+            self._waiting += self._feed.add(data)
+        return frames.from_daemon.decode(self._waiting.pop(0))
+
+
+class Lines(logging.Handler):
+    """Log records of the child go to the daemon's log, under their task's id."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__()
+        self._link = link
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from django_ztask.execute import current_task
+
+        task = current_task()
+        try:
+            text = self.format(record)
+            name = None if task is None else task.id
+            self._link.send(frames.Line(record.name, record.levelno, record.created, text, name))
+        except Exception:
+            self.handleError(record)
+
+
+def main() -> None:
+    """Its arguments: its name, the daemon's process id, the log's level."""
+    syspath.take_over()
+    name, parent, level = sys.argv[1:]
+    _follow_parent(int(parent), name)
+    signal.signal(frames.INTERRUPT, signal.SIG_IGN)
+    link = Link(frames.FD)
+    try:
+        _load(link, int(level))
+    except BaseException as error:
+        link.send(frames.Refused(str(error) or traceback.format_exc()))
+        sys.exit(1)
+    link.send(frames.Ready())
+    _serve(link)
+
+
+def _follow_parent(parent: int, name: str) -> None:
+    """Ends with the daemon, however that ends; carries its own name in `ps` and `top`."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we could ask
+        os._exit(1)
+
+
+def _load(link: Link, level: int) -> None:
+    import django
+
+    from ztaskd import project
+
+    django.setup()
+    handler = Lines(link)
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(handler)
+        root.setLevel(level or 1)
+    project.load_tasks()
+    project.run_on_load()
+
+
+def _serve(link: Link) -> None:
+    from django.db import close_old_connections, connections
+
+    while (do := link.receive()) is not None:
+        started, clock = time.time(), time.perf_counter()
+        outcome = _run(do)
+        seconds = time.perf_counter() - clock
+        for connection in connections.all(initialized_only=True):
+            if connection.in_atomic_block or (connection.connection and not connection.get_autocommit()):
+                connection.close()
+        close_old_connections()
+        link.send(frames.Done(outcome, started, seconds, _memory()))
+
+
+def _run(do: frames.Do) -> Any:
+    from django_ztask import execute
+
+    return execute.run(do.task, do.payload, do.mac, _limits(do.timeout))
+
+
+@contextmanager
+def _limits(seconds: float | None) -> Iterator[None]:
+    """Around the call alone, the daemon may interrupt it, and its soft limit is raised in it."""
+    from django_ztask.errors import TaskInterrupted, TimeLimitExceeded
+
+    def interrupt(number: int, frame: object) -> None:
+        raise TaskInterrupted("the node stops")
+
+    def ring(number: int, frame: object) -> None:
+        raise TimeLimitExceeded(f"the task ran longer than its timeout of {seconds:g} s")
+
+    signal.signal(frames.INTERRUPT, interrupt)
+    if seconds is not None:
+        signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        if seconds is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(frames.INTERRUPT, signal.SIG_IGN)
+
+
+def _memory() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""As many children as the node keeps: started when they are first needed, replaced when they die, recycled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import gevent
+from gevent.lock import Semaphore
+
+from django_ztask.errors import TaskInterrupted
+from django_ztask.lifecycle import Kind, Outcome
+from django_ztask.rows import Claimed
+from ztaskd import events
+from ztaskd.workers.worker import Worker, WorkerDied, WorkerRefused
+
+# Seconds before a child is started again that did not come up: its project is being mended.
+PAUSE, PAUSE_MOST = 0.5, 30.0
+
+
+# Seconds that an interrupted task has for its own cleaning up. (Its node has a little more: INTERRUPTED in node.py.)
+CLEANING_UP = 1.5
+
+
+@dataclass(frozen=True)
+class Limits:
+    """After so many tasks, or with so much memory (bytes of RSS), a child is replaced by a fresh one."""
+
+    tasks: int | None = None
+    memory: int | None = None
+
+
+# An attempt that is over: its outcome, when it started (epoch seconds), how long it took.
+Ended = tuple[Outcome, float | None, float]
+
+
+class Workers:
+    """Children by the names `worker-1`, `worker-2`, ... `size`: how many tasks run at a time. `level` of the log."""
+
+    def __init__(
+        self, size: int, level: int, limits: Limits, start: Callable[[str, int], Worker] = Worker
+    ) -> None:
+        self.size = size
+        self.level = level
+        self.limits = limits
+        self._start = start
+        self._idle: list[Worker] = []
+        self._ready = Semaphore(0)  # as many as are idle
+        self._busy: dict[str, Worker] = {}  # by the id of its task
+        self._names = [f"worker-{n}" for n in range(size, 0, -1)]
+        self.stopping = False
+
+    def warm_up(self) -> None:
+        """Starts all of them, beside whatever else goes on."""
+        for _ in self._names:
+            gevent.spawn(self._replace)
+
+    def execute(self, task: Claimed, timeout: float | None, hard: float | None) -> Ended:
+        """One attempt in a child. What is raised in the greenlet that waits (an interruption) ends the child, and
+        comes out of here."""
+        worker = self._take()
+        self._busy[task.id] = worker
+        began = time.time()
+        try:
+            with gevent.Timeout(hard, False):  # type: ignore[arg-type]
+                done = worker.run(task, timeout)
+                self._give_back(worker)
+                return done.outcome, done.started, done.seconds
+            self._end(worker)
+            text = f"the hard time limit of {hard:g} s: its process was killed"
+            return Outcome(Kind.FAILURE, exception=text), began, time.time() - began
+        except WorkerDied as death:
+            events.emit("worker_died", name=worker.name, pid=worker.pid, reason=str(death))
+            self._bury(worker)
+            text = f"its process died while it ran: {death}"
+            return Outcome(Kind.CRASH, exception=text), began, time.time() - began
+        except TaskInterrupted:
+            return self._interrupted(worker, began)
+        except BaseException:
+            self._end(worker)
+            raise
+        finally:
+            del self._busy[task.id]
+
+    def _interrupted(self, worker: Worker, began: float) -> Ended:
+        """The task may clean up, as in a slot; then its process goes."""
+        worker.interrupt()
+        outcome = Outcome(Kind.INTERRUPTED, exception="it went on after its interruption, and was killed")
+        try:
+            with gevent.Timeout(CLEANING_UP, False):  # type: ignore[arg-type]
+                done = worker.wait_done()
+                return done.outcome, done.started, done.seconds
+        except WorkerDied:
+            pass
+        finally:
+            self._end(worker)
+        return outcome, began, time.time() - began
+
+    def stop(self) -> None:
+        """Ends those that are idle, kills the others."""
+        self.stopping = True
+        for worker in self._idle:
+            worker.stop()
+        for worker in list(self._busy.values()):
+            worker.kill()
+
+    def tend(self) -> None:
+        """Replaces those that have died while they were idle."""
+        for worker in [worker for worker in self._idle if not worker.is_alive()]:
+            if not self._ready.acquire(blocking=False):
+                return  # (somebody is about to take one, and will see)
+            self._idle.remove(worker)
+            self._bury(worker)
+            events.emit("worker_died", name=worker.name, pid=worker.pid, reason="it ended while it was idle")
+
+    def alive(self) -> dict[str, int]:
+        """The process id of each child by its name."""
+        return {worker.name: worker.pid for worker in (*self._idle, *self._busy.values())}
+
+    # -- one child after the other ------------------------------------------------------------------
+
+    def _take(self) -> Worker:
+        """An idle child: the last that was busy, whose memory is warm. Waits while one comes up."""
+        while True:
+            if not self._idle and self._names:
+                gevent.spawn(self._replace)
+            self._ready.acquire()
+            worker = self._idle.pop()
+            if worker.is_alive():
+                return worker
+            self._bury(worker)
+
+    def _come_up(self) -> Worker | None:
+        """A new child, as soon as the project loads in one. None when the node stops meanwhile."""
+        name, pause = self._names.pop(), PAUSE
+        while not self.stopping:
+            worker = self._start(name, self.level)
+            try:
+                worker.wait_ready()
+                return worker
+            except (WorkerDied, WorkerRefused) as error:
+                events.emit("worker_refused", name=name, reason=str(error))
+            worker.kill()
+            gevent.sleep(pause)
+            pause = min(2 * pause, PAUSE_MOST)
+        return None
+
+    def _give_back(self, worker: Worker) -> None:
+        full = self.limits.tasks is not None and worker.tasks >= self.limits.tasks
+        fat = self.limits.memory is not None and worker.memory > self.limits.memory
+        if full or fat:
+            mib = worker.memory // 2**20
+            events.emit("worker_recycled", name=worker.name, pid=worker.pid, tasks=worker.tasks, mib=mib)
+        if full or fat or self.stopping:
+            worker.stop()
+            self._bury(worker)
+        else:
+            self._idle.append(worker)
+            self._ready.release()
+
+    def _end(self, worker: Worker) -> None:
+        worker.kill()
+        self._bury(worker)
+
+    def _bury(self, worker: Worker) -> None:
+        """Its name is free for the next one, which comes up beside what goes on."""
+        self._names.append(worker.name)
+        gevent.spawn(worker.bury)
+        gevent.spawn(self._replace)
+
+    def _replace(self) -> None:
+        if self._names and not self.stopping and (worker := self._come_up()) is not None:
+            self._give_back(worker)
