@@ -102,6 +102,19 @@ def test_a_child_that_floods_its_output_or_result_or_the_log_harms_nobody(site):
     assert daemon.stop() == 0
 
 
+def test_a_task_that_closes_descriptors_forks_or_leaves_a_process_behind_harms_nobody(site):
+    daemon = site.start(*ONE)
+    closes, forks, leaves = site.call("""
+        show([h.id for h in (close_many.async_(), fork.async_(), leave_behind.async_(5))])
+    """)
+    for task_id in (closes, forks):
+        row = site.wait_status(task_id, "SUCCEEDED")
+        assert (row["attempts"], row["crashes"]) == (1, 0)
+    assert site.wait_status(leaves, "FAILED", 20)["crashes"] == 3, "its child's end is noticed all the same"
+    assert site.call("show(add.async_(1, 2).result(20))") == 3
+    assert daemon.stop() == 0
+
+
 def test_a_project_that_does_not_load_in_a_child_is_told_and_its_tasks_wait(new_site):
     site = new_site(ZTASKD_ON_LOAD=["tests.project.shop.tasks.Loading"])
     daemon = site.start("--worker-pool-size", "1")

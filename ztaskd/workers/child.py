@@ -1,12 +1,13 @@
 """The child's side: load the project once, then run one task after the other until the daemon is gone.
 
-A plain interpreter: no gevent, no thread of ours, a session of its own. Its first descriptor beyond the standard ones
-leads to the daemon; standard output and error are the log's.
+A plain interpreter: no gevent, no thread of ours, a session of its own. The socket to the daemon is its only one from
+there; standard output and error are the log's.
 """
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import logging
 import os
 import signal
@@ -26,6 +27,9 @@ from ztaskd.workers import frames
 # prctl's numbers (linux/prctl.h).
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 
+# The socket gets a number from this one on.
+HIGH = 100
+
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -33,8 +37,14 @@ class Link:
     """The socket to the daemon. Threads of tasks log through it, too."""
 
     def __init__(self, fd: int) -> None:
-        os.set_blocking(fd, True)  # (the daemon's sockets are not)
-        self._socket = socket.socket(fileno=fd)
+        # Out of a careless task's way, and not for what it starts.
+        try:
+            high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH)
+        except OSError:  # the limit of open files is as low as that
+            high = os.dup(fd)
+        os.close(fd)
+        os.set_blocking(high, True)  # (the daemon's sockets are not)
+        self._socket = socket.socket(fileno=high)
         self._lock = threading.Lock()
         self._feed = frames.Feed()
         self._waiting: list[bytes] = []
@@ -116,9 +126,12 @@ def _load(link: Link, level: int) -> None:
 def _serve(link: Link) -> None:
     from django.db import close_old_connections, connections
 
+    own = os.getpid()
     while (do := link.receive()) is not None:
         started, clock = time.time(), time.perf_counter()
         outcome = _run(do)
+        if os.getpid() != own:  # a fork of the task's, which returned from it as well
+            os._exit(0)
         seconds = time.perf_counter() - clock
         for connection in connections.all(initialized_only=True):
             if connection.in_atomic_block or (connection.connection and not connection.get_autocommit()):

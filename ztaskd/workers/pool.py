@@ -18,7 +18,6 @@ from ztaskd.workers.worker import Worker, WorkerDied, WorkerRefused
 # Seconds before a child is started again that did not come up: its project is being mended.
 PAUSE, PAUSE_MOST = 0.5, 30.0
 
-
 # Seconds that an interrupted task has for its own cleaning up. (Its node has a little more: INTERRUPTED in node.py.)
 CLEANING_UP = 1.5
 
@@ -72,7 +71,7 @@ class Workers:
             return Outcome(Kind.FAILURE, exception=text), began, time.time() - began
         except WorkerDied as death:
             events.emit("worker_died", name=worker.name, pid=worker.pid, reason=str(death))
-            self._bury(worker)
+            self._end(worker)  # (it may only have closed its socket)
             text = f"its process died while it ran: {death}"
             return Outcome(Kind.CRASH, exception=text), began, time.time() - began
         except TaskInterrupted:
@@ -135,13 +134,15 @@ class Workers:
         """A new child, as soon as the project loads in one. None when the node stops meanwhile."""
         name, pause = self._names.pop(), PAUSE
         while not self.stopping:
-            worker = self._start(name, self.level)
+            worker = None
             try:
+                worker = self._start(name, self.level)
                 worker.wait_ready()
                 return worker
-            except (WorkerDied, WorkerRefused) as error:
+            except (WorkerDied, WorkerRefused, OSError) as error:  # (no memory, no descriptors left)
                 events.emit("worker_refused", name=name, reason=str(error))
-            worker.kill()
+            if worker is not None:
+                worker.kill()
             gevent.sleep(pause)
             pause = min(2 * pause, PAUSE_MOST)
         return None

@@ -92,8 +92,9 @@ class Worker:
 
     def interrupt(self) -> None:
         """Raises TaskInterrupted in what it runs."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, frames.INTERRUPT)
+        if self.code is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, frames.INTERRUPT)
 
     def _next(self) -> Any:
         """The next message that is no line of the log."""
@@ -116,9 +117,11 @@ class Worker:
         return self.code is None
 
     def kill(self) -> None:
-        """At once, and what it has started in its session along with it."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        """At once, and what it has started in its session along with it. (Never when it is gone: its number may be
+        another's.)"""
+        if self.code is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """Ends when it has finished what it runs: its next receive finds nobody."""
@@ -131,9 +134,12 @@ class Worker:
         return self.code
 
     def _ended(self) -> None:
+        """What it has said is read to its end; a process that it has left behind may hold the socket open."""
         self.code = os.waitstatus_to_exitcode(self._watcher.rstatus)
         self._watcher.close()
         self._gone.set()
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)
 
 
 def _spawn(name: str, level: int, fd: int) -> int:

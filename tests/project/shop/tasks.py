@@ -193,6 +193,27 @@ def exits():
 
 
 @task()
+def close_many():
+    os.closerange(3, 50)
+
+
+@task()
+def fork():
+    """Two processes return from here."""
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+
+
+@task()
+def leave_behind(seconds):
+    """Ends its process; one that it has forked goes on, with all its descriptors."""
+    if os.fork() == 0:
+        time.sleep(seconds)
+    os._exit(7)
+
+
+@task()
 def grow(mib):
     grown.append(b"x" * (mib * 2**20))
     return os.getpid()
