@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 import gevent
-from django.db import OperationalError, connections
+from django.db import OperationalError
 from django.db.backends.signals import connection_created
 from gevent.queue import Queue
 
 from django_ztask.errors import TaskInterrupted
 from django_ztask.rows import Claimed
-from ztaskd import events
+from ztaskd.cleaning import clean_connections
 from ztaskd.storage import is_locked
 
 # Seconds of work after which a slot lets the hub turn, however short its tasks are.
@@ -85,30 +85,6 @@ class Slots:
         if now - self._breathed > BREATH:
             gevent.sleep(0)
             self._breathed = time.monotonic()
-
-
-def clean_connections() -> None:
-    """Leaves this greenlet's connections as Django leaves them after a request: no transaction of one task
-    reaches the next, and CONN_MAX_AGE is kept. Opens none, and a database that is away costs nothing."""
-    for connection in connections.all(initialized_only=True):
-        if connection.connection is None:
-            continue
-        try:
-            if connection.in_atomic_block or not connection.autocommit:
-                _discard(connection)
-            else:
-                connection.close_if_unusable_or_obsolete()
-        except Exception as error:
-            events.emit("connection_discarded", alias=connection.alias, error=error)
-            del connections[connection.alias]
-
-
-def _discard(connection: Any) -> None:
-    """A task left a transaction open: the connection goes, and with it what was not committed."""
-    alias = connection.alias
-    if connection.connection is not None:
-        connection.connection.close()
-    del connections[alias]
 
 
 def prepare_connections(hub_thread: int, thread: Callable[[], int]) -> None:

@@ -10,6 +10,9 @@ from django_ztask.rows import Claimed, Finish
 from ztaskd.gathering import Gathering
 from ztaskd.quiet import Kinds, more
 
+# Kinds of attempts that began and did not succeed.
+STARTED = (Kind.FAILURE, Kind.INTERRUPTED, Kind.CRASH)
+
 logger = logging.getLogger("ztaskd")
 
 
@@ -28,9 +31,7 @@ def ended(finish: Finish, seconds: float) -> None:
     task, outcome, verdict = finish.task, finish.outcome, finish.verdict
     if outcome.kind is Kind.SUCCESS:
         _succeeded(task, seconds, finish.finished)
-    elif (
-        verdict.event is Event.FAIL and task.at_most_once and outcome.kind in (Kind.FAILURE, Kind.INTERRUPTED)
-    ):
+    elif verdict.event is Event.FAIL and task.at_most_once and outcome.kind in STARTED:
         detail = f"\n{outcome.traceback.rstrip()}" if outcome.traceback else ""
         logger.error(
             "%s %s after %.3f s: %s; it is at_most_once, and stays FAILED%s",

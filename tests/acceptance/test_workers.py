@@ -42,6 +42,30 @@ def test_a_task_that_takes_its_process_along_three_times_is_failed_and_harms_nob
     assert daemon.stop() == 0
 
 
+def test_an_at_most_once_task_whose_child_is_killed_never_starts_again(site):
+    daemon = site.start(*ONE)
+    task_id = site.call("show(long.using(at_most_once=True).async_(30).id)")
+    wait_for(lambda: site.ledger, "the task to begin")
+    os.kill(children(daemon)[0], signal.SIGKILL)
+    row = site.wait_status(task_id, "FAILED")
+    assert (row["attempts"], row["crashes"]) == (1, 1)
+    assert "it is at_most_once, and stays FAILED" in daemon.says(task_id)
+    assert daemon.stop() == 0
+    site.start(*ONE, "--replayfailed").says("1 at_most_once task(s) that had started stay FAILED")
+    assert site.task(task_id)["attempts"] == 1
+
+
+@pytest.mark.parametrize("left", ["leave_transaction_open", "leave_atomic_open", "leave_connection_closed"])
+def test_what_a_task_does_to_its_connection_does_not_reach_the_next_one(site, left):
+    site.start(*ONE)
+    first, *after = site.call(f"show([h.id for h in ({left}.async_(), order.async_(8), in_atomic.async_())])")
+    assert site.wait_status(first, "SUCCEEDED")["attempts"] == 1
+    for task_id in after:
+        assert site.wait_status(task_id, "SUCCEEDED")["attempts"] == 1
+    assert site.task(after[1])["result"] == "[false,true]"
+    assert site.sql("SELECT number FROM shop_order") == [8]
+
+
 def test_a_task_that_ignores_its_limit_is_killed_with_its_child(site):
     site.start(*ONE)
     task_id = site.call("show(stubborn.using(timeout=0.2, hard_timeout=0.5, retry_count=0).async_(60).id)")

@@ -32,7 +32,7 @@ from django_ztask.message import Names  # noqa: E402
 from django_ztask.models import Task  # noqa: E402
 from django_ztask.rows import Claimed  # noqa: E402
 from tests.bench.tasks import nothing  # noqa: E402
-from ztaskd import attempt, logs, output, slots  # noqa: E402
+from ztaskd import attempt, cleaning, logs, output  # noqa: E402
 from ztaskd.inbox import BATCH  # noqa: E402
 from ztaskd.storage import storage_for  # noqa: E402
 from ztaskd.surroundings import Surroundings  # noqa: E402
@@ -119,7 +119,7 @@ def daemon() -> dict[str, float]:
         "hub: a message read": each(lambda: message.decode(frames, keys("message"))),
         "hub: MAC, arguments, call": each(lambda: execute.run(current, task.payload, task.mac)),
         "hub: surroundings": each(lambda: (surroundings.begin(task), surroundings.end(task))),
-        "hub: connections left clean": each(slots.clean_connections),
+        "hub: connections left clean": each(cleaning.clean_connections),
         "hub: verdict": each(lambda: attempt.conclude(task, Outcome(Kind.SUCCESS), 1.0)),
         "hub: its line in the log": each(lambda: logs.write("task_ended", {"finish": end, "seconds": 0.0})),
     }

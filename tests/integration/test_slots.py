@@ -16,7 +16,7 @@ from django.db.backends.signals import connection_created
 from django_ztask.lifecycle import Kind, Outcome
 from django_ztask.models import Task
 from tests.integration.helpers import claim, claim_new, ending, record
-from ztaskd import slots
+from ztaskd import cleaning, slots
 
 
 @pytest.fixture
@@ -34,10 +34,10 @@ def opened() -> Iterator[list[Any]]:
 
 def test_cleaning_up_opens_no_connection(opened: list[Any]) -> None:
     assert connections["default"].connection is None
-    slots.clean_connections()
+    cleaning.clean_connections()
     Task.objects.count()
     for _ in range(3):
-        slots.clean_connections()
+        cleaning.clean_connections()
     assert len(opened) == 1
 
 
@@ -49,7 +49,7 @@ def test_a_connection_that_cannot_be_cleaned_is_discarded(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(connections["default"], "close_if_unusable_or_obsolete", away)
     broken = connections["default"]
-    slots.clean_connections()
+    cleaning.clean_connections()
     assert connections["default"] is not broken
     broken.close()
 
@@ -58,7 +58,7 @@ def test_a_transaction_left_open_is_rolled_back() -> None:
     [task_id] = record()
     transaction.set_autocommit(False)
     Task.objects.filter(uuid=task_id).update(function_name="half done")
-    slots.clean_connections()
+    cleaning.clean_connections()
     assert Task.objects.get(uuid=task_id).function_name != "half done"
     assert connections["default"].get_autocommit()
 

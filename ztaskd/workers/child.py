@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ztaskd import syspath
+from ztaskd import project, syspath
 from ztaskd.workers import frames
 
 # prctl's numbers (linux/prctl.h).
@@ -92,8 +92,11 @@ def main() -> None:
     link = Link(frames.FD)
     try:
         _load(link, int(level))
-    except BaseException as error:
-        link.send(frames.Refused(str(error) or traceback.format_exc()))
+    except project.Refusal as refusal:
+        link.send(frames.Refused(str(refusal)))
+        sys.exit(1)
+    except BaseException:
+        link.send(frames.Refused(traceback.format_exc()))
         sys.exit(1)
     link.send(frames.Ready())
     _serve(link)
@@ -111,8 +114,6 @@ def _follow_parent(parent: int, name: str) -> None:
 def _load(link: Link, level: int) -> None:
     import django
 
-    from ztaskd import project
-
     django.setup()
     handler = Lines(link)
     root = logging.getLogger()
@@ -124,7 +125,7 @@ def _load(link: Link, level: int) -> None:
 
 
 def _serve(link: Link) -> None:
-    from django.db import close_old_connections, connections
+    from ztaskd.cleaning import clean_connections
 
     own = os.getpid()
     while (do := link.receive()) is not None:
@@ -133,10 +134,7 @@ def _serve(link: Link) -> None:
         if os.getpid() != own:  # a fork of the task's, which returned from it as well
             os._exit(0)
         seconds = time.perf_counter() - clock
-        for connection in connections.all(initialized_only=True):
-            if connection.in_atomic_block or (connection.connection and not connection.get_autocommit()):
-                connection.close()
-        close_old_connections()
+        clean_connections()
         link.send(frames.Done(outcome, started, seconds, _memory()))
 
 
