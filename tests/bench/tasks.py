@@ -3,6 +3,7 @@
 import time
 
 from django_ztask.decorators import task
+from tests.bench.compute import burn
 from tests.bench.evidence import write
 
 
@@ -16,6 +17,18 @@ def nap(number, seconds):
     write("starts", number)
     time.sleep(seconds)
     write("ends", number)
+
+
+@task(pool="process")
+def compute(number, rounds):
+    write("starts", number)
+    burn(rounds)
+    write("ends", number)
+
+
+@task(pool="process")
+def noop_in_child(number):
+    write("starts", number)
 
 
 @task()

@@ -13,7 +13,7 @@ from tests.acceptance.daemon import ROOT, wait_for
 from tests.bench.evidence import LINE, Evidence, Failed
 from tests.bench.figures import at_least, at_most, plus, times
 
-WORKLOADS = ["one-by-one", "map", "backlog", "latency-0"]
+WORKLOADS = ["one-by-one", "map", "backlog", "latency-0", "children-noop"]
 
 
 def bench(*arguments):

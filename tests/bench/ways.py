@@ -20,8 +20,9 @@ Call = Callable[[int], Any]
 
 
 def span(order: Order, number: int) -> range:
-    """The tasks of one call."""
-    return range(number * order["size"], (number + 1) * order["size"])
+    """The tasks of one call. `offset`: the number of the order's first one."""
+    first = order.get("offset", 0) + number * order["size"]
+    return range(first, first + order["size"])
 
 
 def one(order: Order, numbers: range) -> Call:
@@ -43,6 +44,15 @@ def many(order: Order, numbers: range) -> Call:
 
 def naps(order: Order, numbers: range) -> Call:
     return lambda number: tasks.nap.map([(each, order["seconds"]) for each in span(order, number)])
+
+
+def many_in_children(order: Order, numbers: range) -> Call:
+    return lambda number: tasks.noop_in_child.map(span(order, number))
+
+
+def computes(order: Order, numbers: range) -> Call:
+    """So many `rounds` of pure Python each, in child processes."""
+    return lambda number: tasks.compute.map([(each, order["rounds"]) for each in span(order, number)])
 
 
 def later(order: Order, numbers: range) -> Call:
@@ -141,7 +151,7 @@ def raw_drain(order: Order, numbers: range) -> Call:
 WAYS: dict[str, Callable[[Order, range], Call]] = {
     way.__name__: way
     for way in (
-        one, unconfirmed, flush, many, naps, later, atomic,
+        one, unconfirmed, flush, many, naps, many_in_children, computes, later, atomic,
         raw_one, raw_many, raw_atomic, raw_echo, raw_drain,
     )
 }  # fmt: skip

@@ -19,6 +19,9 @@ MODULES = (
     "latency",
     "waiting",
     "daemon",
+    "children",
+    "beside_children",
+    "memory",
     "steps",
 )
 
