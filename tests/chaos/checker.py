@@ -27,7 +27,7 @@ FINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
 @dataclass(frozen=True, slots=True)
 class Row:
     """What the journal says of a task. allowed: the retries it had at first. charged: the attempts that it
-    has down as failures or interruptions."""
+    has down as failures, interruptions or crashes."""
 
     id: str
     token: str
@@ -35,6 +35,7 @@ class Row:
     attempts: int
     failures: int
     interruptions: int
+    crashes: int
     reason: str | None
     due: float
     allowed: int
@@ -60,7 +61,7 @@ class Evidence:
     ends: Sequence[End]
     rows: Sequence[Row]
     faults: Sequence[Happened]
-    slots: int
+    slots: int  # and children
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ class Report:
     duplicated: int = 0
     bound: int = 0
     per_kill: list[int] = field(default_factory=list)
+    crashes: int = 0
     violations: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     @property
@@ -105,6 +107,7 @@ def judge(evidence: Evidence) -> Report:
         rolled_back=len(unheard & calls.rolled_back),
         refused=len(unheard & calls.errors.keys()),
         cut_off=len(unheard - calls.rolled_back - calls.errors.keys()),
+        crashes=sum(row.crashes for row in evidence.rows),
     )
     found: dict[str, Iterable[str]] = {
         "lost": _lost(calls, rows, ends),
@@ -114,6 +117,7 @@ def judge(evidence: Evidence) -> Report:
         "unfounded success": _unfounded(evidence.rows, ends),
         "doubled row": (token for token, found in rows.items() if len(found) > 1),
         "overcharged": _overcharged(evidence.rows),
+        "unfounded crash": _unfounded_crashes(evidence),
         "failed too soon": _failed_too_soon(evidence.rows),
     }
     if not any(fault.kind == "clock" for fault in evidence.faults):
@@ -167,6 +171,15 @@ def _overcharged(rows: Sequence[Row]) -> Iterator[str]:
             yield f"{row.token}: {row.failures} failures, {row.allowed} retries"
 
 
+def _unfounded_crashes(evidence: Evidence) -> Iterator[str]:
+    """More tasks have lost their child than children were killed: each runs one at a time."""
+    crashed = [row for row in evidence.rows if row.crashes]
+    crashes = sum(row.crashes for row in crashed)
+    faults = sum(fault.kind.startswith("child-") for fault in evidence.faults)
+    if crashes > faults:
+        yield f"{crashes} crashes, {faults} faults of children: {', '.join(row.token for row in crashed)}"
+
+
 def _failed_too_soon(rows: Sequence[Row]) -> Iterator[str]:
     """FAILED before its retries were used up, or without a reason."""
     for row in rows:
@@ -215,9 +228,9 @@ def _weigh_duplicates(
 
 def _repeated(mine: list[Start], rows: list[Row], killed: set[str]) -> list[Start]:
     """The starts of one task that were done again although the journal charged nothing for them: neither a
-    failure nor an interruption. When it cannot be told which, those in a killed daemon."""
+    failure, nor an interruption, nor a crash. When it cannot be told which, those in a killed daemon."""
     failed = any(row.status == "FAILED" for row in rows)
-    extra = len(mine) - sum(row.failures + row.interruptions for row in rows) - (not failed)
+    extra = len(mine) - sum(row.failures + row.interruptions + row.crashes for row in rows) - (not failed)
     if extra <= 0:
         return []
     charged = {attempt for row in rows for attempt in row.charged}

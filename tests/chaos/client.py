@@ -62,7 +62,8 @@ class Client:
         number = self.order["client"]
         prefix = f"{number}-{thread}-"
         accepted = sum(token.startswith(prefix) for token in self.before.told)
-        for whole in plan.operations(self.order["seed"], number, thread, self.order["tasks"][thread]):
+        count, children = self.order["tasks"][thread], self.order["children"]
+        for whole in plan.operations(self.order["seed"], number, thread, count, children):
             items = tuple(item for item in whole.items if item.token not in self.before.invoked)
             if items:
                 self.allowance.wait(accepted)
@@ -113,7 +114,8 @@ def _wait_for_database() -> None:
 
 
 def _function(item: Item) -> Any:
-    return getattr(tasks, item.function)
+    function = getattr(tasks, item.function)
+    return function.using(pool="process") if item.in_child else function
 
 
 if __name__ == "__main__":

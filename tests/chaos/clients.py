@@ -24,7 +24,7 @@ LOOK, IDLE = 0.02, 0.5
 
 
 class Clients:
-    """`orders`: for each client, the numbers of tasks of its threads."""
+    """`orders`: for each client, the numbers of tasks of its threads. `children`: some are for child processes."""
 
     def __init__(
         self,
@@ -33,12 +33,14 @@ class Clients:
         port: int,
         seed: str,
         orders: list[list[int]],
+        children: bool,
     ) -> None:
         self.journal = journal
         self.folder = folder
         self.port = port
         self.seed = seed
         self.orders = orders
+        self.children = children
         self.ledgers: list[list[Path]] = [[] for _ in orders]
         self.programs: list[Program] = []
         self.incidents: list[str] = []
@@ -55,6 +57,7 @@ class Clients:
             "seed": self.seed,
             "client": number,
             "tasks": self.orders[number],
+            "children": self.children,
             "ledger": str(self.folder / f"{name}.calls"),
             "before": [str(path) for path in before],
             "pace": str(self.pace),

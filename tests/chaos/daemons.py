@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.acceptance.daemon import MANAGE, ROOT, Daemon, wait_for
+from tests.chaos import victims
 from tests.chaos.clock import Clock
 from tests.chaos.journals import SQLiteJournal
 
@@ -18,6 +20,9 @@ BEGINNING = 20_000
 
 # Seconds that a boot may take; far more than it needs.
 PATIENCE = 60.0
+
+# Seconds that children may take to follow a daemon that was killed; the kernel does it at once.
+ORPHANED = 10.0
 
 
 @dataclass(slots=True)
@@ -32,10 +37,11 @@ class Boot:
 class Daemons:
     """One daemon at a time. `boots` tells of all; `incidents` of those that ended as they should not."""
 
-    def __init__(self, journal: SQLiteJournal, folder: Path, slots: int, clock: Clock) -> None:
+    def __init__(self, journal: SQLiteJournal, folder: Path, slots: int, children: int, clock: Clock) -> None:
         self.journal = journal
         self.folder = folder
         self.slots = slots
+        self.children = children
         self.clock = clock
         self.boots: list[Boot] = []
         self.incidents: list[str] = []
@@ -47,7 +53,8 @@ class Daemons:
 
     @property
     def ledgers(self) -> list[Path]:
-        return [self.folder / f"{boot.name}.tasks" for boot in self.boots]
+        """Of the daemons and of their children."""
+        return [path for boot in self.boots for path in self.folder.glob(f"{boot.name}.tasks.*")]
 
     def start(self) -> None:
         name = f"daemon-{len(self.boots)}"
@@ -58,6 +65,7 @@ class Daemons:
             **self.clock.env,
         )
         command = [*MANAGE, "--noreload", "-f", str(log), "-c", str(self.slots)]
+        command += ["--worker-pool-size", str(self.children)] if self.children else []
         self.boots.append(Boot(name, time.monotonic()))
         self.current = Daemon(command, env, ROOT, self.folder / f"{name}.out", log)
 
@@ -70,10 +78,15 @@ class Daemons:
         self._notice(daemon, boot)
 
     def kill(self) -> None:
-        """kill -9, and the next boot at once."""
+        """kill -9, and the next boot at once. Its children, which no signal of ours has met, must be gone too."""
         daemon = self._running()
+        left = victims.children(daemon.pid)
         daemon.kill9()
         self.start()
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: not any(map(victims.is_alive, left)), "its children's end", ORPHANED)
+        if orphans := [pid for pid in left if victims.is_alive(pid)]:
+            self.incidents.append(f"children of {self.boots[-2].name} outlived it: {orphans}")
 
     def stop(self) -> None:
         """TERM; it must end with code 0."""
@@ -88,6 +101,9 @@ class Daemons:
         daemon.signal(signal.SIGSTOP)
         time.sleep(seconds)
         daemon.signal(signal.SIGCONT)
+
+    def choose_child(self, which: int) -> victims.Victim | None:
+        return victims.choose(self._running().pid, lambda: self.ledgers, which)
 
     def check(self) -> None:
         """Often: notices when this boot is ready. A daemon that ended by itself is an incident; another one

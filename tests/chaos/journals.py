@@ -14,10 +14,13 @@ from tests.acceptance.site import Site
 from tests.chaos.checker import Row
 from tests.chaos.plan import RETRIES
 
-COLUMNS = "uuid, args, function_name, status, attempts, failures, interruptions, last_exception, next_attempt"
+COLUMNS = "uuid, args, function_name, status, attempts, failures, interruptions, crashes, last_exception, next_attempt"
 
 # Seconds for which a client waits for SQLite's lock: less than a lock may be held, so that calls fail too.
 CLIENT_PATIENCE = 1.0
+
+# The kills are ours, not the tasks': by chance one of them may lose its child again and again.
+MAX_CRASHES = 10_000
 
 # One state at a time: each has its partial index, and the journal may hold a million finished rows.
 COUNT = "SELECT count(*) FROM django_ztask_task WHERE status = "
@@ -42,7 +45,11 @@ class SQLiteJournal(Site):
     @staticmethod
     def project(run: Path, lie: str | None) -> dict[str, Any]:
         modules = ["tests.chaos.clock", "tests.chaos.tasks", *(["tests.chaos.lies"] if lie else [])]
-        return {"ZTASKD_URL": f"ipc://{run}/node", "ZTASKD_IMPORTS": modules}
+        return {
+            "ZTASKD_URL": f"ipc://{run}/node",
+            "ZTASKD_IMPORTS": modules,
+            "ZTASKD_MAX_CRASHES": MAX_CRASHES,
+        }
 
     def env(self, **more: str) -> dict[str, str]:
         # PostgreSQL's locks lie in the user's run folder.
@@ -101,7 +108,7 @@ def _migrate(env: dict[str, str]) -> None:
 
 
 def _row(charged: list[int], *values: Any) -> Row:
-    uuid, args, function, status, attempts, failures, interruptions, reason, due = values
+    uuid, args, function, status, attempts, failures, interruptions, crashes, reason, due = values
     name = function.rpartition(".")[2]
     return Row(
         uuid,
@@ -110,6 +117,7 @@ def _row(charged: list[int], *values: Any) -> Row:
         attempts,
         failures,
         interruptions,
+        crashes,
         reason,
         float(due),
         RETRIES.get(name, 0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -80,7 +81,7 @@ class Nemesis:
 
     def _do(self, fault: Fault) -> None:
         boot, began = self.daemons.name, time.monotonic()
-        work: Callable[[Fault], bool | None] = getattr(self, f"_{fault.kind}")
+        work: Callable[[Fault], bool | None] = getattr(self, f"_{fault.kind.replace('-', '_')}")
         if work(fault) is False:
             self.skipped.append(fault.kind)
         else:
@@ -100,6 +101,31 @@ class Nemesis:
 
     def _client(self, fault: Fault) -> bool:
         return self.clients.kill(fault.which)
+
+    def _child_kill(self, fault: Fault) -> bool:
+        return self._signal_child(fault, signal.SIGKILL)
+
+    def _child_segv(self, fault: Fault) -> bool:
+        return self._signal_child(fault, signal.SIGSEGV)
+
+    def _child_term(self, fault: Fault) -> bool:
+        return self._signal_child(fault, signal.SIGTERM)
+
+    def _child_stop(self, fault: Fault) -> bool:
+        """It stands still; then it goes on, or is killed."""
+        then = signal.SIGCONT if fault.which % 2 else signal.SIGKILL
+        return self._signal_child(fault, signal.SIGSTOP, then)
+
+    def _signal_child(self, fault: Fault, *numbers: int) -> bool:
+        victim = self.daemons.choose_child(fault.which // 2)
+        if victim is None:
+            return False
+        victim.signal(numbers[0])
+        if len(numbers) > 1:
+            self._later(fault.seconds, lambda: victim.signal(numbers[1]), victim.close)
+        else:
+            victim.close()
+        return True
 
     def _lock(self, fault: Fault) -> None:
         command = [sys.executable, "-S", "-c", LOCK, str(self.daemons.journal.database), str(fault.seconds)]

@@ -42,7 +42,7 @@ same command goes on after the last finished round (on PostgreSQL with a new jou
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """tasks, kills and faults (those besides kills) are those of all rounds together."""
+    """tasks, kills, faults (those besides kills) and child_faults are those of all rounds together."""
 
     seed: int
     tasks: int
@@ -52,6 +52,8 @@ class Options:
     clients: int
     threads: int
     slots: int
+    children: int
+    child_faults: int
     only: str | None
     rounds: int
     patience: float
@@ -70,7 +72,7 @@ class Options:
         words = ["scripts/chaos"]
         for name, value in self.identity.items():
             if value is not None:
-                words += [f"--{name}", f"{value:g}" if name == "patience" else str(value)]
+                words += [f"--{name.replace('_', '-')}", f"{value:g}" if name == "patience" else str(value)]
         return " ".join(words)
 
 
@@ -101,6 +103,19 @@ def _add_amounts(add: Callable[..., object]) -> None:
     add("--clients", type=_from(1), default=2, metavar="N", help="processes that enqueue (default 2)")
     add("--threads", type=_from(1), default=2, metavar="N", help="threads of each client (default 2)")
     add("--slots", type=_from(1), default=50, metavar="N", help="the daemon's slots (default 50)")
+    add(
+        "--children",
+        type=_from(0),
+        default=2,
+        metavar="N",
+        help="the daemon's child processes; every 20th task is for them (default 2; 0: all run in slots)",
+    )
+    add(
+        "--child-faults",
+        type=_from(0),
+        metavar="N",
+        help="children that are killed, or stopped (default: as many as kills, at least 4 a round)",
+    )
 
 
 def _add_ways(add: Callable[..., object]) -> None:
@@ -147,6 +162,7 @@ def _options(given: argparse.Namespace) -> Options:
             strict=True,
         )
     )
+    child_faults = max(kills, LEAST_FAULTS * rounds) if given.children else 0
     return Options(
         seed=random.SystemRandom().randrange(10**6) if given.seed is None else given.seed,
         tasks=tasks,
@@ -156,6 +172,8 @@ def _options(given: argparse.Namespace) -> Options:
         clients=given.clients,
         threads=given.threads,
         slots=given.slots,
+        children=given.children,
+        child_faults=child_faults if given.child_faults is None else given.child_faults,
         only=given.only,
         rounds=rounds,
         patience=float(given.patience),
@@ -175,6 +193,8 @@ def _problem(options: Options, given: argparse.Namespace) -> str | None:
         return f"--only {options.only}: on {options.database} choose from {', '.join(plan.kinds(options.database))}"
     if options.kills * 20 > options.tasks:
         return f"--kills {options.kills}: at most one for every 20 tasks, or nothing runs between two of them"
+    if options.child_faults and not options.children:
+        return f"--child-faults {options.child_faults}: there are no children with --children 0"
     folder = options.folder
     if folder is not None and folder.exists():
         if not folder.is_dir():

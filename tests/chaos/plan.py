@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # Task functions of tests/chaos/tasks.py, with the retries each is allowed.
 RETRIES = {"quick": 2, "flaky": 2, "doomed": 1}
@@ -21,7 +21,16 @@ LASTS = {
     "blackhole": (0.3, 2.5),
     "late": (0.3, 1.0),
     "clock": (0.3, 2.0),
+    "child-stop": (0.2, 2.0),
 }
+
+# The share of the tasks that run in child processes; that of those which work for a while there, and how long (ms):
+# so that a fault finds one at work.
+IN_CHILDREN = 0.05
+LONGER, MILLISECONDS = 0.4, (20, 60)
+
+# What happens to a child, with its weight: signals, and SIGSTOP, after which it goes on or is killed.
+CHILD_FAULTS = {"child-kill": 3, "child-segv": 2, "child-term": 2, "child-stop": 3}
 
 # The share of the run (in tasks started) in which faults happen.
 FIRST, LAST = 0.03, 0.85
@@ -29,11 +38,12 @@ FIRST, LAST = 0.03, 0.85
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One task: its token, its task function, and how long it works (milliseconds)."""
+    """One task: its token, its task function, how long it works (milliseconds), and whether in a child."""
 
     token: str
     function: str
     ms: int
+    in_child: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """at: the share of the tasks that have started by then. which: a client, or the direction of a clock step.
+    """at: the share of the tasks that have started by then. which: a client, a child, or what of two things.
     hurry: a kill that does not wait until the daemon has come up from the fault before."""
 
     at: float
@@ -58,9 +68,12 @@ class Fault:
     hurry: bool = False
 
 
-def operations(seed: str, client: int, thread: int, count: int) -> Iterator[Operation]:
-    """The operations of one thread: `count` tasks in all."""
+def operations(
+    seed: str, client: int, thread: int, count: int, children: bool = False
+) -> Iterator[Operation]:
+    """The operations of one thread: `count` tasks in all; the same with and without children."""
     dice = random.Random(f"{seed}/calls/{client}/{thread}")
+    other_dice = random.Random(f"{seed}/children/{client}/{thread}")
     done = 0
     while done < count:
         kind = dice.choices(["call", "after", "atomic", "map"], [50, 5, 30, 10])[0]
@@ -71,10 +84,23 @@ def operations(seed: str, client: int, thread: int, count: int) -> Iterator[Oper
         items = tuple(
             Item(token, shared if kind == "map" else _function(dice), _milliseconds(dice)) for token in tokens
         )
+        if children:
+            items = _some_in_children(other_dice, items, kind == "map")
         after = round(dice.uniform(0.2, 2.0), 3)
         rollback = dice.random() < 0.1
         yield Operation(kind, items, after if kind == "after" else 0.0, rollback and kind == "atomic")
         done += size
+
+
+def _some_in_children(dice: random.Random, items: tuple[Item, ...], together: bool) -> tuple[Item, ...]:
+    """`together`: all of them or none."""
+    found, all_in = [], dice.random() < IN_CHILDREN
+    for item in items:
+        if all_in if together else dice.random() < IN_CHILDREN:
+            ms = dice.randint(*MILLISECONDS) if dice.random() < LONGER else item.ms
+            item = replace(item, ms=ms, in_child=True)
+        found.append(item)
+    return tuple(found)
 
 
 def _function(dice: random.Random) -> str:
@@ -120,4 +146,16 @@ def faults(
         if hurry:
             at, seconds = plan[-1].at, round(dice.uniform(0.0, 0.5), 3)
         plan.append(Fault(at, kind, seconds, dice.randrange(2 * clients), hurry))
+    return plan
+
+
+def child_faults(seed: str, number: int) -> list[Fault]:
+    """So many, evenly spread."""
+    dice = random.Random(f"{seed}/child-faults")
+    plan = []
+    for part in range(number):
+        at = FIRST + (LAST - FIRST) * (part + dice.random()) / number
+        (kind,) = dice.choices(list(CHILD_FAULTS), list(CHILD_FAULTS.values()))
+        seconds = round(dice.uniform(*LASTS.get(kind, (0.0, 0.0))), 3)
+        plan.append(Fault(at, kind, seconds, dice.randrange(1000)))
     return plan

@@ -39,8 +39,10 @@ class Round:
         self.seed = f"{options.seed}/{number}"
         self.tasks = plan.share(options.tasks, options.rounds, number)
         kills, others = (plan.share(n, options.rounds, number) for n in (options.kills, options.faults))
-        self.faults = plan.faults(self.seed, options.database, kills, others, options.clients, options.only)
-        self.daemons = Daemons(journal, folder, options.slots, clock)
+        faults = plan.faults(self.seed, options.database, kills, others, options.clients, options.only)
+        faults += plan.child_faults(self.seed, plan.share(options.child_faults, options.rounds, number))
+        self.faults = sorted(faults, key=lambda fault: fault.at)
+        self.daemons = Daemons(journal, folder, options.slots, options.children, clock)
         self.incidents: list[str] = []
 
     def run(self) -> dict[str, Any]:
@@ -50,7 +52,8 @@ class Round:
             stack.callback(self.daemons.close)
             proxy = Proxy(self.journal.run / "node")
             stack.callback(proxy.close)
-            clients = Clients(self.journal, self.folder, proxy.port, self.seed, self._orders())
+            children = bool(self.options.children)
+            clients = Clients(self.journal, self.folder, proxy.port, self.seed, self._orders(), children)
             stack.callback(clients.close)
             threads = self.options.clients * self.options.threads
             pace = Pace(lambda: self.daemons.ledgers, clients.pace, self.tasks, threads)
@@ -117,7 +120,8 @@ class Round:
         starts, ends = ledger.executions(self.daemons.ledgers)
         calls = ledger.calls(path for paths in clients.ledgers for path in paths)
         rows = self.journal.rows(since)
-        report = judge(Evidence(calls, starts, ends, rows, nemesis.happened, self.options.slots))
+        places = self.options.slots + self.options.children
+        report = judge(Evidence(calls, starts, ends, rows, nemesis.happened, places))
         if self.incidents:
             report.violations["incident"] = self.incidents
         planned = sum(fault.kind == "kill" for fault in self.faults)
@@ -146,6 +150,7 @@ def result(
         "duplicated": report.duplicated,
         "bound": report.bound,
         "per_kill": report.per_kill,
+        "crashes": report.crashes,
         "recovered": report.recovered,
         "rolled_back": report.rolled_back,
         "refused": report.refused,

@@ -16,6 +16,7 @@ SUMMED = (
     "stuck",
     "duplicated",
     "bound",
+    "crashes",
     "recovered",
     "rolled_back",
     "refused",
@@ -55,6 +56,7 @@ def lines(seed: int, database: str, results: Sequence[dict[str, Any]]) -> list[s
         ),
         ("faults", faults),
         ("kills", f"{sums['kills']} kill -9 of the daemon"),
+        ("children", _children(sums)),
         ("lost", f"{sums['lost']}"),
         ("unexpected", f"{sums['unexpected']}"),
         ("stuck", f"{sums['stuck']}"),
@@ -83,6 +85,11 @@ def _times(name: str, values: Sequence[float]) -> str:
     if not values:
         return f"{name} -"
     return f"{name} p50 {percentile(values, 50):.2f} s, p99 {percentile(values, 99):.2f} s"
+
+
+def _children(sums: dict[str, Any]) -> str:
+    faults = sum(count for kind, count in sums["faults"].items() if kind.startswith("child-"))
+    return f"{faults} were killed or stopped; {sums['crashes']} took a task along"
 
 
 def progress(result: dict[str, Any], rounds: int) -> str:

@@ -11,7 +11,8 @@ from tests.chaos.ledger import Ledger
 
 @functools.cache
 def ledger():
-    return Ledger(os.environ["CHAOS_LEDGER"])
+    """A file for each process: where one is killed, a line may be torn."""
+    return Ledger(f"{os.environ['CHAOS_LEDGER']}.{os.getpid()}")
 
 
 def starts(token):

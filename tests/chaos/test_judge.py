@@ -17,7 +17,7 @@ def run(tmp_path):
 
     def start(*arguments):
         command = [sys.executable, "-m", "tests.chaos", "--seed", "7", "--folder", str(tmp_path / "run")]
-        command += arguments
+        command += ["--children", "0", *arguments]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode in (0, 1), done.stdout + done.stderr
         (result,) = json.loads((tmp_path / "run" / "results.json").read_text())["rounds"]

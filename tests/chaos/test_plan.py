@@ -37,6 +37,26 @@ def test_kills_are_spread_over_the_run():
     assert max(kills) > 0.75
 
 
+def test_children_run_some_of_the_same_calls():
+    def shape(operation):
+        return operation.kind, operation.rollback, [(item.token, item.function) for item in operation.items]
+
+    without, beside = (list(plan.operations("1/0", 0, 0, 2000, children)) for children in (False, True))
+    assert [shape(operation) for operation in without] == [shape(operation) for operation in beside]
+    in_children = [item for operation in beside for item in operation.items if item.in_child]
+    assert 20 <= len(in_children) <= 400
+    assert max(item.ms for item in in_children) >= 20
+
+
+@pytest.mark.parametrize("number", [0, 1, 10])
+def test_as_many_faults_of_children_are_planned_as_were_asked_for(number):
+    faults = plan.child_faults("1/0", number)
+    assert faults == plan.child_faults("1/0", number)
+    assert len(faults) == number
+    assert all(fault.kind in plan.CHILD_FAULTS and 0 < fault.at < 1 for fault in faults)
+    assert all(fault.seconds > 0 for fault in faults if fault.kind == "child-stop")
+
+
 @pytest.mark.parametrize("parts", [1, 3, 7, 20])
 def test_rounds_share_everything(parts):
     assert sum(plan.share(200, parts, part) for part in range(parts)) == 200
@@ -53,6 +73,7 @@ def test_rounds_share_everything(parts):
         (["--full"], "name its --folder"),
         (["--only", "lock", "--database", "postgresql"], "choose from"),
         (["--lie", "white"], "choose from"),
+        (["--children", "0", "--child-faults", "3"], "there are no children"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_the_reason(arguments, reason, capsys):

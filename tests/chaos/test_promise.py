@@ -1,4 +1,4 @@
-"""The promise, on both databases: kills and every other fault, and nothing is lost."""
+"""The promise, on both databases: kills of the daemon and of its children, every other fault, and nothing is lost."""
 
 import importlib.util
 import json
@@ -31,14 +31,27 @@ def check(folder, tasks, kills):
     accounted = ("executed", "rolled_back", "refused", "cut_off")
     assert result["tasks"] == tasks == sum(result[name] for name in accounted)
     assert result["executed"] > tasks / 2
+    assert result["crashes"] >= 1, "some child was killed with its task"
     return result
 
 
 def test_twenty_thousand_tasks_outlive_ten_kills_on_sqlite(tmp_path):
-    arguments = ["--seed", "38", "--tasks", "20000", "--kills", "10", "--faults", "12"]
+    arguments = [
+        "--seed",
+        "38",
+        "--tasks",
+        "20000",
+        "--kills",
+        "10",
+        "--faults",
+        "12",
+        "--child-faults",
+        "12",
+    ]
     code, said = run(*arguments, "--folder", str(tmp_path / "run"))
     assert code == 0, said
     result = check(tmp_path / "run", 20_000, 10)
+    assert {"child-kill", "child-segv", "child-term", "child-stop"} <= result["faults"].keys()
     assert {"lock", "client", "term", "stop", "blackhole", "clock"} <= result["faults"].keys()
 
 
@@ -49,7 +62,7 @@ def test_five_thousand_tasks_outlive_five_kills_on_postgresql(tmp_path):
         postgres.programs()
     except postgres.NotFound as error:
         pytest.skip(str(error))
-    arguments = ["--seed", "23", "--tasks", "5000", "--kills", "5", "--faults", "8"]
+    arguments = ["--seed", "23", "--tasks", "5000", "--kills", "5", "--faults", "8", "--child-faults", "8"]
     code, said = run("--database", "postgresql", *arguments, "--folder", str(tmp_path / "run"))
     assert code == 0, said
     result = check(tmp_path / "run", 5_000, 5)

@@ -12,7 +12,8 @@ KILL = SLOTS + BATCH
 
 
 def row(token, status="SUCCEEDED", **more):
-    values = {"attempts": 1, "failures": 0, "interruptions": 0, "reason": None, "due": 100.0, "allowed": 2}
+    values = {"attempts": 1, "failures": 0, "interruptions": 0, "crashes": 0}
+    values |= {"reason": None, "due": 100.0, "allowed": 2}
     return Row(id=f"id-{token}", token=token, status=status, **{**values, **more})
 
 
@@ -146,6 +147,7 @@ def test_nothing_starts_before_it_is_due(starts, failures, faults, expected):
 
 # -- duplicates -------------------------------------------------------------------------------------
 
+CHILD_KILLED = Happened("child-kill", "one", 1.5, 1.6)
 KILLED = Happened("kill", "one", 2.0, 2.0)
 
 
@@ -161,11 +163,29 @@ def test_without_a_fault_nothing_may_run_twice():
     assert (report.duplicated, report.bound) == (1, 0)
 
 
-@pytest.mark.parametrize("charged", ["failures", "interruptions"])
-def test_a_start_that_a_failure_or_an_interruption_explains_is_no_duplicate(charged):
-    report = verdict(told("a"), *twice(["a"], ("one", "one"), **{charged: 1, "charged": (1,)}))
+@pytest.mark.parametrize("charged", ["failures", "interruptions", "crashes"])
+def test_a_start_that_a_failure_an_interruption_or_a_crash_explains_is_no_duplicate(charged):
+    report = verdict(
+        told("a"), *twice(["a"], ("one", "one"), **{charged: 1, "charged": (1,)}), [CHILD_KILLED]
+    )
     assert names(report) == []
     assert report.duplicated == 0
+
+
+def test_there_are_no_more_crashes_than_children_that_were_killed():
+    evidence = twice(["a", "b"], ("one", "one"), crashes=1, charged=(1,))
+    report = verdict(told("a", "b"), *evidence, [CHILD_KILLED])
+    assert names(report) == ["unfounded crash"]
+    assert report.violations["unfounded crash"] == ["2 crashes, 1 faults of children: a, b"]
+    report = verdict(told("a", "b"), *evidence, [CHILD_KILLED, CHILD_KILLED])
+    assert names(report) == []
+    assert (report.crashes, report.duplicated) == (2, 0)
+
+
+def test_a_task_that_is_failed_for_its_crashes_was_failed_too_soon():
+    rows = [row("a", "FAILED", crashes=3, charged=(1, 2, 3), reason="its process died")]
+    starts = [start("a", n, moment=float(n)) for n in (1, 2, 3)]
+    assert names(verdict(told("a"), starts, [], rows, [CHILD_KILLED] * 3)) == ["failed too soon"]
 
 
 def test_the_last_failure_of_a_task_that_failed_explains_no_further_start():
@@ -204,7 +224,7 @@ def test_a_stop_that_was_asked_for_repeats_nothing():
     assert names(report) == ["duplicated"]
 
 
-@pytest.mark.parametrize("kind", ["fast", "terminate", "lock", "stop", "cut", "client"])
+@pytest.mark.parametrize("kind", ["fast", "terminate", "lock", "stop", "cut", "client", "child-kill"])
 def test_other_faults_repeat_nothing(kind):
     report = verdict(told("a"), *twice(["a"], ("one", "one")), [Happened(kind, "one", 1.5, 1.6)])
     assert names(report) == ["duplicated"]
