@@ -10,7 +10,7 @@ import signal
 from collections.abc import Collection
 from typing import Any
 
-# In the order of a task's way. Each has a test that dies there (tests/acceptance/test_crash_points.py).
+# In the order of a task's way. Each has a test that dies there (tests/acceptance/test_crash_points.py, for those in a child test_children_faults.py).
 POINTS = (
     "caller-before-insert",
     "caller-before-commit",
@@ -20,6 +20,8 @@ POINTS = (
     "claim-uncommitted",
     "claim-committed",
     "attempt-starts",
+    "child-ended",
+    "child-sent",
     "attempt-ended",
     "finish-gathered",
     "finish-uncommitted",

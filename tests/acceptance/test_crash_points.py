@@ -21,11 +21,12 @@ IN_THE_DAEMON = {
     "finish-committed": (1, 1),
 }
 
+IN_A_CHILD = ["child-ended", "child-sent"]  # (test_children_faults.py)
 CALLERS = ["caller-before-insert", "caller-before-commit", "caller-before-message", "caller-message-early"]
 OTHERS = ["recover-uncommitted", "replay-uncommitted", "prune-uncommitted"]
 
 
-assert sorted(POINTS) == sorted([*IN_THE_DAEMON, *CALLERS, *OTHERS]), "every point has its test"
+assert sorted(POINTS) == sorted([*IN_THE_DAEMON, *IN_A_CHILD, *CALLERS, *OTHERS]), "every point has its test"
 
 
 def die_at(site, point, *args):

@@ -125,6 +125,7 @@ def _load(link: Link, level: int) -> None:
 
 
 def _serve(link: Link) -> None:
+    from django_ztask import crashpoints
     from ztaskd.cleaning import clean_connections
 
     own = os.getpid()
@@ -135,7 +136,9 @@ def _serve(link: Link) -> None:
             os._exit(0)
         seconds = time.perf_counter() - clock
         clean_connections()
+        crashpoints.reach("child-ended")
         link.send(frames.Done(outcome, started, seconds, _memory()))
+        crashpoints.reach("child-sent")
 
 
 def _run(do: frames.Do) -> Any:
