@@ -112,19 +112,20 @@ class Nemesis:
         return self._signal_child(fault, signal.SIGTERM)
 
     def _child_stop(self, fault: Fault) -> bool:
-        """It stands still; then it goes on, or is killed."""
-        then = signal.SIGCONT if fault.which % 2 else signal.SIGKILL
-        return self._signal_child(fault, signal.SIGSTOP, then)
+        """It stands still for a while; then it goes on, or is killed."""
+        return self._signal_child(fault, signal.SIGCONT if fault.which % 2 else signal.SIGKILL)
 
-    def _signal_child(self, fault: Fault, *numbers: int) -> bool:
+    def _signal_child(self, fault: Fault, number: int) -> bool:
         victim = self.daemons.choose_child(fault.which // 2)
         if victim is None:
             return False
-        victim.signal(numbers[0])
-        if len(numbers) > 1:
-            self._later(fault.seconds, lambda: victim.signal(numbers[1]), victim.close)
-        else:
+
+        def let_go() -> None:
+            victim.signal(number)
+            victim.signal(signal.SIGCONT)
             victim.close()
+
+        self._later(fault.seconds, let_go)
         return True
 
     def _lock(self, fault: Fault) -> None:

@@ -108,7 +108,7 @@ def _add_amounts(add: Callable[..., object]) -> None:
         type=_from(0),
         default=2,
         metavar="N",
-        help="the daemon's child processes; every 20th task is for them (default 2; 0: all run in slots)",
+        help="the daemon's child processes; a twelfth of the tasks is for them (default 2; 0: all run in slots)",
     )
     add(
         "--child-faults",

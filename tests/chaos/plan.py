@@ -26,8 +26,8 @@ LASTS = {
 
 # The share of the tasks that run in child processes; that of those which work for a while there, and how long (ms):
 # so that a fault finds one at work.
-IN_CHILDREN = 0.05
-LONGER, MILLISECONDS = 0.4, (20, 60)
+IN_CHILDREN = 0.08
+LONGER, MILLISECONDS = 0.5, (20, 60)
 
 # What happens to a child, with its weight: signals, and SIGSTOP, after which it goes on or is killed.
 CHILD_FAULTS = {"child-kill": 3, "child-segv": 2, "child-term": 2, "child-stop": 3}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # Seconds for which a child that runs something is looked for, and between two looks.
-PATIENCE, LOOK = 1.0, 0.005
+PATIENCE, LOOK = 3.0, 0.005
 
 # The bytes at a ledger's end that hold its last line.
 LINE = 200
@@ -27,16 +27,14 @@ def children(daemon: int) -> list[int]:
 
 def is_alive(pid: int) -> bool:
     """(A zombie that waits for init is not.)"""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    return _state(pid) != "Z"
 
 
 class Victim:
     """A child that signals reach for as long as it is there, and nobody else after that."""
 
     def __init__(self, pid: int) -> None:
+        self.pid = pid
         self._fd = os.pidfd_open(pid)
 
     def signal(self, number: int) -> None:
@@ -48,18 +46,40 @@ class Victim:
 
 
 def choose(daemon: int, ledgers: Callable[[], Sequence[Path]], which: int) -> Victim | None:
-    """One that runs a task, as far as its ledger tells; any, if none does for a while. None: there is none."""
+    """One that stands still (SIGSTOP) in the midst of a task, as far as its ledger tells; any, if none is caught for a
+    while. None: there is none."""
     deadline = time.monotonic() + PATIENCE
     while True:
         found = children(daemon)
-        busy = [pid for pid in found if _runs(pid, ledgers())]
-        if busy or time.monotonic() > deadline:
-            break
+        first = which % len(found) if found else 0
+        late = time.monotonic() > deadline
+        for pid in found[first:] + found[:first]:
+            if late or _runs(pid, ledgers()):
+                with contextlib.suppress(ProcessLookupError):
+                    victim = Victim(pid)
+                    _stop(victim)
+                    if late or _runs(pid, ledgers()):
+                        return victim
+                    victim.signal(signal.SIGCONT)
+                    victim.close()
+        if late:
+            return None
         time.sleep(LOOK)
-    chosen = busy or found
-    with contextlib.suppress(ProcessLookupError):
-        return Victim(chosen[which % len(chosen)]) if chosen else None
-    return None
+
+
+def _stop(victim: Victim) -> None:
+    """Returns when it stands still, or is gone."""
+    victim.signal(signal.SIGSTOP)
+    while _state(victim.pid) not in "TZ":
+        time.sleep(LOOK / 10)
+
+
+def _state(pid: int) -> str:
+    """The letter that `ps` shows; Z for one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
 
 
 def _runs(pid: int, ledgers: Sequence[Path]) -> bool:
