@@ -78,6 +78,7 @@ def run(argument: str | None) -> None:
     with Daemon(PROJECT, VAR, lock) as daemon:
         console.print(f"ztaskd is running, process {daemon.pid}")
         console.print(f"Indexing {escape(codebase.title)}: {len(sources):,} files, two tasks each")
+        console.print(f"Reading runs in the daemon's slots; analysing, which computes, in {children()}")
         start = time.monotonic()
         ids = enqueue(str(codebase.folder), sources)
         counts = progress.follow(len(ids), daemon, console)
@@ -87,6 +88,12 @@ def run(argument: str | None) -> None:
         summary.print_what_next(console, PROJECT, daemon.log, counts.failed)
         daemon.stop_cleanly()
     console.print("\nztaskd stopped cleanly")
+
+
+def children() -> str:
+    """How many child processes the daemon starts: one for each processor."""
+    number = os.cpu_count() or 1
+    return "1 child process" if number == 1 else f"{number} child processes"
 
 
 def prepare_django() -> None:
@@ -109,8 +116,8 @@ def enqueue(folder: str, sources: list[str]) -> dict[str, str]:
     from indexer.tasks import analyse_source, read_source
 
     ids: dict[str, str] = {}
-    # Tasks start in the order of their calls. In portions, quick reading and slow analysing stay mixed,
-    # which makes for an honest ETA.
+    # Tasks start in the order of their calls, in the slots and in the child processes. In portions, so that both
+    # have work from the beginning.
     for at in range(0, len(sources), PORTION):
         calls = [(folder, path) for path in sources[at : at + PORTION]]
         for function in (read_source, analyse_source):

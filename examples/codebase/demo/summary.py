@@ -62,10 +62,17 @@ def key_figures(files: int, counts: Counts, elapsed: float) -> Table:
         ("Functions", f"{functions:,}"),
         ("Classes", f"{classes:,}"),
         ("Tasks", f"{counts.done:,} done: {counts.succeeded:,} succeeded, {counts.failed:,} failed"),
+        ("Where", places()),
         ("Time", f"{elapsed:.1f} s, {counts.done / elapsed:,.0f} tasks/s"),
     ):
         figures.add_row("  " + label, text)
     return figures
+
+
+def places() -> str:
+    """Where the tasks ran, as their rows say."""
+    in_children = Task.objects.filter(pool="process").count()
+    return f"{Task.objects.count() - in_children:,} in the daemon's slots, {in_children:,} in child processes"
 
 
 def new_table(title: str) -> Table:

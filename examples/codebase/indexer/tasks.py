@@ -1,4 +1,4 @@
-"""The two background tasks of the demo. Both are idempotent: a second run writes the same row again."""
+"""The two background tasks of the demo, one that reads and one that computes. Both are idempotent: a second run writes the same row again."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ def read_source(folder: str, path: str) -> int:
     return lines
 
 
-@task(retry_count=2, retry_after=0.3)
+@task(retry_count=2, retry_after=0.3, pool="process")
 def analyse_source(folder: str, path: str) -> int:
-    """Parse one file and count what it defines; returns the number of definitions."""
+    """Parse one file and count what it defines; returns the number of definitions. It computes, so it runs in a child
+    process of the daemon: in a slot, all others would stand still meanwhile."""
     data = (Path(folder) / path).read_bytes()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # old code is full of dubious escapes; not our subject
