@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +50,18 @@ class Link:
         self._waiting: list[bytes] = []
 
     def send(self, message: frames.FromChild) -> None:
+        """(When the daemon is gone, nobody hears it: the next `receive` says so.)"""
         data = frames.pack(message)
-        with self._lock:
+        with self._lock, suppress(ConnectionError):
             self._socket.sendall(data)
 
     def receive(self) -> frames.Do | None:
         """The next task, or None when the daemon is gone."""
         while not self._waiting:
-            data = self._socket.recv(65536)
+            try:
+                data = self._socket.recv(65536)
+            except ConnectionError:  # what we have said is lost with it
+                return None
             if not data:
                 return None
             self._waiting += self._feed.add(data)
