@@ -20,7 +20,7 @@ from ztaskd.workers.worker import Worker, WorkerDied, WorkerRefused
 PAUSE, PAUSE_MOST = 0.5, 30.0
 
 # Seconds for which the daemon must have lived on after a child's death for that to be a crash of its task.
-SURVIVED = 0.25
+SURVIVED = 0.5
 
 # Seconds that an interrupted task has for its own cleaning up. (Its node has a little more: INTERRUPTED in node.py.)
 CLEANING_UP = 1.5
