@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django_ztask import crashpoints, patience, rows, sql
-from django_ztask.lifecycle import POOLS, UNSUCCESSFUL, Event, Kind
+from django_ztask.lifecycle import CHOICES, POOLS, UNSUCCESSFUL, Event, Kind
 from django_ztask.rows import Claimed, Finish, NewTask
 from django_ztask.sql import direct
 
@@ -72,11 +72,11 @@ def due(
 
 
 def next_due(connection: Connection, now: float) -> float | None:
-    """The earliest due time after `now`, or None."""
+    """The earliest due time after `now`, or None. (A suspect is due: it had been claimed.)"""
     times = []
     statements = sql.of(connection)
     with direct.cursor(connection) as cursor:
-        for priority, having in priorities(cursor):
+        for priority, having in priorities(cursor, CHOICES):
             for pool in having:
                 cursor.execute(statements.NEXT_DUE, [pool, priority, now])
                 times.append(cursor.fetchone()[0])
@@ -191,13 +191,14 @@ def fail_interrupted(
     return [(task_id, function) for task_id, function, _, _ in failed]
 
 
-def recover(connection: Connection, boot: str, held: Collection[str] = ()) -> list[str]:
-    """RUNNING -> QUEUED, at no cost, for what `boot` claimed and nobody holds: all of a dead node's rows,
-    or, with `held`, the living node's own rows that got lost on the way. Never for at_most_once tasks that
-    were started: they are for `fail_interrupted`."""
+def recover(connection: Connection, boot: str, held: Collection[str] | None = None) -> list[str]:
+    """RUNNING -> QUEUED, at no cost, for what `boot` claimed and nobody holds: all of a dead node's rows, which are
+    suspects from now on, or, with `held`, the living node's own rows that got lost on the way. Never for at_most_once
+    tasks that were started: they are for `fail_interrupted`."""
     statements = sql.of(connection)
+    recovered = statements.RECOVER.format(pool=sql.SUSPECT if held is None else "pool")
     with connection.cursor() as cursor:
-        cursor.execute(statements.RECOVER, [boot, statements.texts(held)])
+        cursor.execute(recovered, [boot, statements.texts(held or ())])
         return [row[0] for row in cursor.fetchall()]
 
 

@@ -82,9 +82,18 @@ TRANSITIONS: dict[Status, dict[Event, Status]] = {
 FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
 
 # Where a task runs: in a slot (a greenlet of the node), or in a process of the node's. "" stands in the rows of those
-# that leave it to the node. These are all values of the column, in the order of their texts.
+# that leave it to the node.
 GREENLET, PROCESS = "greenlet", "process"
-POOLS = ("", GREENLET, PROCESS)
+CHOICES = ("", GREENLET, PROCESS)
+
+# Suspects were claimed by a node that died: one of them may have ended it. Until an attempt of theirs has come to its
+# own end, each runs alone in a child process. (A task for processes always does.)
+SUSPECT = {"": "suspect", GREENLET: "suspect-greenlet"}
+SUSPECTS = tuple(SUSPECT.values())
+_CLEARED = {suspect: pool for pool, suspect in SUSPECT.items()}
+
+# All values of the column, in the order of their texts.
+POOLS = (*CHOICES, *SUSPECTS)
 
 # A task function that no node knows is kept this long after its due time (seconds), so that a deploy
 # that is not yet everywhere loses nothing; then it is FAILED as unknown.
@@ -127,6 +136,14 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     @property
     def status(self) -> Status:
         return TRANSITIONS[Status.RUNNING][self.event]
+
+
+def new_pool(pool: str, kind: Kind) -> str | None:
+    """Where the task belongs from now on, when an attempt in `pool` has ended as `kind`. None: where it was.
+
+    Only an end of its own clears a suspect. (Who has crashed for the last time runs alone when he is replayed, too.)
+    """
+    return _CLEARED.get(pool) if kind in (Kind.SUCCESS, Kind.FAILURE) else None
 
 
 def decide(

@@ -54,11 +54,12 @@ class Task(models.Model):
     queue = models.CharField(max_length=100, default="default")
     # (The database knows the default too: callers that still run the code of before leave the column out.)
     pool = models.CharField(
-        max_length=10,
+        max_length=20,
         default="",
         db_default="",
         blank=True,
-        help_text='Where it runs: "greenlet", "process", or "" for what the node takes it to.',
+        help_text='Where it runs: "greenlet", "process", or "" for what the node takes it to; "suspect" and '
+        '"suspect-greenlet" (its node died while it held it): alone in a child process.',
     )
     priority = models.SmallIntegerField(default=0, help_text="Higher starts first.")
     codec = models.CharField(max_length=10, default="", blank=True)

@@ -17,6 +17,7 @@ from django.db import connections
 from django.utils import timezone
 from msgspec.structs import replace
 
+from django_ztask import lifecycle
 from django_ztask.lifecycle import Event, Kind, Outcome, Status, Verdict
 from django_ztask.serialize import Payload
 
@@ -169,6 +170,7 @@ def finished(stamp: Stamp, boot: str, finish: Finish) -> tuple[Any, ...]:
         else None,
         outcome.traceback if verdict.event in (Event.RETRY, Event.FAIL) else None,
         boot if status.is_final else None,
+        lifecycle.new_pool(finish.task.pool, outcome.kind),
         finish.task.id,
         boot,
         finish.attempt,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 from gevent import Timeout
@@ -14,7 +15,7 @@ from django_ztask import crashpoints, execute, lifecycle
 from django_ztask.conf import conf
 from django_ztask.errors import TaskInterrupted, TimeLimitExceeded
 from django_ztask.execute import CurrentTask
-from django_ztask.lifecycle import Kind, Outcome, RetryPolicy
+from django_ztask.lifecycle import Event, Kind, Outcome, RetryPolicy
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
 from ztaskd.storage import TROUBLE
@@ -32,7 +33,8 @@ NO_RETRY = RetryPolicy(count=0, after=0.0)
 
 
 class Attempts:
-    """Runs claimed tasks in the greenlet that calls: here, or in one of `workers`, where it waits. `finished` gets
+    """Runs claimed tasks in the greenlet that calls: here, or in one of `workers` (or of those for
+    `suspects`), where it waits. `finished` gets
     each one's end. `mark` writes down that an at_most_once task starts, and says whether it may."""
 
     def __init__(
@@ -40,12 +42,21 @@ class Attempts:
         finished: Callable[[Finish], None],
         mark: Callable[[Claimed], bool],
         workers: Workers | None = None,
+        suspects: Workers | None = None,
     ) -> None:
         self.finished = finished
         self.mark = mark
         self.workers = workers
+        self.suspects = suspects
         self.interrupting = False
         self._surroundings = Surroundings()
+
+    def leave(self) -> None:
+        """The node stops: interruptions are its own from here on, and who stops it may end its children as well."""
+        self.interrupting = True
+        for workers in (self.workers, self.suspects):
+            if workers is not None:
+                workers.leaving = True
 
     def run(self, task: Claimed) -> None:
         """In this greenlet."""
@@ -53,7 +64,11 @@ class Attempts:
 
     def run_in_child(self, task: Claimed) -> None:
         """In a child process."""
-        self._run(task, self._in_child)
+        self._run(task, partial(self._in_child, self.workers))
+
+    def run_suspect(self, task: Claimed) -> None:
+        """In a child process that runs suspects."""
+        self._run(task, partial(self._in_child, self.suspects))
 
     def _run(self, task: Claimed, place: Callable[[Claimed], Ended]) -> None:
         if task.at_most_once and not self._may_start(task):
@@ -90,13 +105,13 @@ class Attempts:
         finally:
             self._surroundings.end(task)
 
-    def _in_child(self, task: Claimed) -> Ended:
-        assert self.workers is not None
+    def _in_child(self, workers: Workers | None, task: Claimed) -> Ended:
+        assert workers is not None
         soft = _seconds(task, "timeout")
         hard = _seconds(task, "hard_timeout")
         if hard is None and soft is not None:
             hard = soft + HARD
-        return self.workers.execute(task, soft, hard)
+        return workers.execute(task, soft, hard)
 
     def _may_start(self, task: Claimed) -> bool:
         try:
@@ -118,8 +133,15 @@ def conclude(task: Claimed, outcome: Outcome, started: float | None) -> Finish:
         at_most_once=task.at_most_once,
         crashes_left=conf.max_crashes - _number(task.crashes),
     )
+    if outcome.kind is Kind.CRASH and verdict.event is Event.FAIL and not task.at_most_once:
+        outcome = replace(outcome, exception=_quarantined(task, outcome))
     called = outcome.kind not in (Kind.UNKNOWN, Kind.NOT_STARTED, Kind.REFUSED)
     return Finish(task, task.attempt, verdict, outcome, started if called else None, now)
+
+
+def _quarantined(task: Claimed, outcome: Outcome) -> str:
+    times = _number(task.crashes) + 1
+    return f"it has taken its process along {times} time{'s' * (times > 1)} (ZTASKD_MAX_CRASHES): {outcome.exception}"
 
 
 def hand_back(task: Claimed) -> Finish:

@@ -146,6 +146,7 @@ class Dispatcher:
     def drain(self) -> None:
         """Takes no more; hands back what has not started. `drained` is set when nothing runs."""
         self.draining = True
+        self.attempts.leave()
         for lane in self.lanes:
             for task in lane.places.take_back():
                 self.finished(hand_back(task))
@@ -159,7 +160,6 @@ class Dispatcher:
         return [task for lane in self.lanes for task in lane.places.running.values()]
 
     def interrupt(self) -> None:
-        self.attempts.interrupting = True
         for lane in self.lanes:
             lane.places.interrupt()
 

@@ -72,7 +72,10 @@ class Housekeeping:
         for task_id, function in recovered.failed:
             events.emit("task_failed_interrupted", id=task_id, function=function)
         if recovered.queued:
-            text = f"recovered {len(recovered.queued)} task(s) of a node that is gone: they run again"
+            text = (
+                f"recovered {len(recovered.queued)} task(s) of a node that is gone: each runs again, alone in a child "
+                "process, in case one of them ended it"
+            )
             events.emit("note", text=text)
             self.dispatcher.look(anyway=True)
 

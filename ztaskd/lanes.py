@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from typing import Any, Protocol
 
+from django_ztask import lifecycle
 from django_ztask.lifecycle import GREENLET, PROCESS
 from django_ztask.rows import Claimed
 from ztaskd.batch import Pools
@@ -17,6 +18,10 @@ SLOTS: Pools = ("", GREENLET)
 CHILDREN: Pools = (PROCESS,)
 FEWER_SLOTS: Pools = (GREENLET,)
 MORE_CHILDREN: Pools = ("", PROCESS)
+
+# What a node runs alone, each in a child of its own, and how many of them at a time.
+SUSPECTS: Pools = lifecycle.SUSPECTS
+MOST_SUSPECTS = 8
 
 
 class Places(Protocol):
@@ -88,3 +93,17 @@ class Lane:
 
     def _room(self, ahead: int) -> int:
         return self.places.size + ahead - self.held - self.asked - self.looking
+
+
+class SuspectsLane(Lane):
+    """Of suspects, never more are claimed than there are free places: nobody else is to become one because of what
+    they do. No message brings them; they are looked for at the start and at each sweep, and while there are some."""
+
+    def __init__(self, places: Places) -> None:
+        super().__init__(SUSPECTS, places)
+
+    def heard(self) -> None:
+        pass
+
+    def finished(self) -> None:
+        self.held -= 1  # (and no pace, by which rows would be claimed ahead)

@@ -25,12 +25,13 @@ from ztaskd.committer import Committer
 from ztaskd.dispatch import Dispatcher
 from ztaskd.housekeeping import Housekeeping
 from ztaskd.intake import Intake
-from ztaskd.lanes import CHILDREN, FEWER_SLOTS, MORE_CHILDREN, SLOTS, Lane
+from ztaskd.lanes import CHILDREN, FEWER_SLOTS, MORE_CHILDREN, MOST_SUSPECTS, SLOTS, Lane, SuspectsLane
 from ztaskd.lease import Lease
 from ztaskd.reader import Reader
 from ztaskd.services import Services, every
 from ztaskd.storage import TROUBLE, storage_for
 from ztaskd.workers.pool import Workers
+from ztaskd.workers.temporary import TemporaryWorkers
 
 # Seconds that an interrupted task has for its own cleaning up.
 INTERRUPTED = 2.0
@@ -65,6 +66,7 @@ class Node:
         self.lease = lease
         self.grace = grace
         self.workers = workers
+        self.suspects = TemporaryWorkers(min(MOST_SUSPECTS, concurrency), workers.level, workers.limits)
         self.multiprocess = multiprocess
         self.committer = Committer(storage_for(conf.database), lease.boot, self._answered, lease.touch)
         self.concurrency = concurrency
@@ -88,12 +90,13 @@ class Node:
         def died(dead: Any) -> None:
             self._lost("slot", dead.exception)
 
-        attempts.workers = self.workers
+        attempts.workers, attempts.suspects = self.workers, self.suspects
         here = slots.Slots(self.concurrency, attempts.run, died)
         children = slots.Slots(self.workers.size, attempts.run_in_child, died)
+        suspects = SuspectsLane(slots.Slots(self.suspects.size, attempts.run_suspect, died))
         if self.multiprocess:
-            return [Lane(MORE_CHILDREN, children), Lane(FEWER_SLOTS, here)]
-        return [Lane(SLOTS, here), Lane(CHILDREN, children)]
+            return [Lane(MORE_CHILDREN, children), Lane(FEWER_SLOTS, here), suspects]
+        return [Lane(SLOTS, here), Lane(CHILDREN, children), suspects]
 
     def bind(self) -> None:
         """Takes the address. Raises AddressInUse or BadAddress."""
@@ -110,6 +113,7 @@ class Node:
         self.services.start("clock", self.dispatcher.watch_clock)
         self.services.start("lease", every(self.lease.seconds / 3, self._renew))
         self.services.start("workers", every(TEND, self.workers.tend))
+        self.services.start("suspects", every(TEND, self.suspects.tend))
         self.housekeeping.start(self.services)
         if self.multiprocess:
             self.workers.warm_up()
@@ -219,6 +223,7 @@ class Node:
             pass  # the journal cannot be written: our locks are free soon, which says the same
         self.services.stop()
         self.workers.stop()
+        self.suspects.stop()
         written = self.committer.stop(max(0.1, deadline - time.monotonic()))
         if written:
             events.emit("note", text="stopped" if self.code is Exit.CLEAN else "stopped after an error")

@@ -27,8 +27,8 @@ class Recovered:
 
 
 def recover_dead(connection: Any, folder: Path, own_boot: str) -> Recovered:
-    """Queues again, at no cost, what boots that are gone had claimed; at_most_once tasks that they had
-    started are FAILED."""
+    """Queues again, at no cost, what boots that are gone had claimed (suspects, from now on: one of them may have ended
+    its node); at_most_once tasks that they had started are FAILED."""
     recovered = Recovered()
     for boot in _known_boots(connection) | journal.holders(connection):
         if boot == own_boot or _is_alive(connection, folder, boot):

@@ -81,10 +81,11 @@ def _failed(finish: Finish, seconds: float) -> None:
             verdict.retries_left + 1,
         )
         return
-    why, others = "no retries left", ""
     if outcome.kind is Kind.CRASH:
-        why = f"it has taken a process along {task.crashes + 1} times (ZTASKD_MAX_CRASHES)"
-    elif outcome.kind is not Kind.FAILURE:
+        logger.error("%s; FAILED. Mend it, then run it again with `ztaskd --replayfailed`", what)
+        return
+    why, others = "no retries left", ""
+    if outcome.kind is not Kind.FAILURE:
         why = "it is not to be run"
         # Whoever forges rows forges many: each has its reason in the journal, the log has one of a kind.
         reason = (outcome.exception or "").replace(f"{task.id} ({task.function_name})", "")

@@ -9,6 +9,7 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from django_ztask import lifecycle
 from django_ztask.sql import postgresql, sqlite
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ FAIL_ODD = """UPDATE django_ztask_task SET status = 'FAILED', failed = %s, finis
     WHERE status = 'QUEUED' AND {} RETURNING uuid, function_name"""
 
 PRUNABLE = "SELECT count(*) FROM django_ztask_task WHERE status = 'SUCCEEDED' AND finished < %s"
+
+# A row's pool when the node that held it is gone: the RECOVER of each database takes it, or just `pool`.
+SUSPECT = " ".join(f"WHEN '{pool}' THEN '{suspect}'" for pool, suspect in lifecycle.SUSPECT.items())
+SUSPECT = f"CASE pool {SUSPECT} ELSE pool END"
 
 # By Django's name of the vendor.
 STATEMENTS: dict[str, ModuleType] = {"sqlite": sqlite, "postgresql": postgresql}

@@ -67,14 +67,14 @@ FINISH = """UPDATE django_ztask_task AS task
     SET status = new.status, retry_count = new.retry_count, next_attempt = coalesce(new.due, task.next_attempt), started = new.started,
         finished = new.finished, failed = new.failed, failures = task.failures + new.failures,
         interruptions = task.interruptions + new.interruptions, crashes = task.crashes + new.crashes,
-        result = new.result,
+        result = new.result, pool = coalesce(new.pool, task.pool),
         last_exception = coalesce(new.exception, task.last_exception),
         traceback = coalesce(new.traceback, task.traceback), node = new.node
     FROM unnest(
         %s::text[], %s::int[], %s::float8[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],
         %s::int[], %s::int[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
-        %s::int[]) AS new (status, retry_count, due, started, finished, failed, failures, interruptions,
-        crashes, result, exception, traceback, node, uuid, boot, attempt)
+        %s::text[], %s::int[]) AS new (status, retry_count, due, started, finished, failed, failures, interruptions,
+        crashes, result, exception, traceback, node, pool, uuid, boot, attempt)
     WHERE task.uuid = new.uuid AND task.node = new.boot AND task.attempts = new.attempt
       AND task.status || '' = 'RUNNING'"""
 
@@ -95,7 +95,7 @@ FAIL_INTERRUPTED = f"""UPDATE django_ztask_task
     RETURNING uuid, function_name, attempts, started"""
 
 # (One that was marked since FAIL_INTERRUPTED looked stays where it is: the next round FAILs it.)
-RECOVER = f"""UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
+RECOVER = f"""UPDATE django_ztask_task SET status = 'QUEUED', node = NULL, pool = {{pool}}
     WHERE status = 'RUNNING' AND node = %s AND uuid <> ALL(%s::text[])
       AND NOT (started IS NOT NULL AND {ONCE})
     RETURNING uuid"""

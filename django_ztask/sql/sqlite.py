@@ -89,13 +89,13 @@ FINISH = f"""UPDATE django_ztask_task AS task
         next_attempt = coalesce(new.due / 1e6, task.next_attempt), started = new.started,
         finished = new.finished, failed = new.failed, failures = task.failures + new.failures,
         interruptions = task.interruptions + new.interruptions, crashes = task.crashes + new.crashes,
-        result = new.result,
+        result = new.result, pool = coalesce(new.pool, task.pool),
         last_exception = coalesce(new.exception, task.last_exception),
         traceback = coalesce(new.traceback, task.traceback), node = new.node
     FROM (SELECT {
     _columns(
         "status retry_count due started finished failed failures interruptions crashes result exception traceback "
-        "node uuid boot attempt"
+        "node pool uuid boot attempt"
     )
 } FROM json_each(%s)) AS new
     WHERE task.uuid = new.uuid AND task.node = new.boot AND task.attempts = new.attempt
@@ -118,7 +118,7 @@ FAIL_INTERRUPTED = f"""UPDATE django_ztask_task
     RETURNING uuid, function_name, attempts, started"""
 
 # (One that was marked since FAIL_INTERRUPTED looked stays where it is: the next round FAILs it.)
-RECOVER = f"""UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
+RECOVER = f"""UPDATE django_ztask_task SET status = 'QUEUED', node = NULL, pool = {{pool}}
     WHERE status = 'RUNNING' AND node = %s AND uuid NOT IN (SELECT value FROM json_each(%s))
       AND NOT (started IS NOT NULL AND {ONCE})
     RETURNING uuid"""

@@ -115,6 +115,12 @@ def test_a_child_is_replaced_after_so_many_tasks_and_when_it_has_grown(site):
     assert site.call("show(pid.async_().result(20))") != fat
 
 
+def test_a_child_that_a_thread_keeps_from_ending_is_killed_when_it_is_replaced(site):
+    site.start(*ONE, "--max-tasks-per-child", "1")
+    child = site.call("show(leave_thread.async_(60).result(20))")
+    wait_for(lambda: not is_alive(child), "it to be gone")
+
+
 def test_a_child_that_floods_its_output_or_result_or_the_log_harms_nobody(site):
     daemon = site.start(*TWO)
     flood, big, logs = site.call("""

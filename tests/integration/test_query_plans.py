@@ -28,7 +28,7 @@ pytestmark = pytest.mark.both_databases
 NOW = 1_700_000_000.0
 FIRST = 1_698_796_800.0  # the 1st of November: when the first of the history finished
 HISTORY = 20_000  # finished rows
-WAITING = 600  # queued rows: half of them are due
+WAITING = 1200  # queued rows: half of them are due
 
 # One more row in each second.
 FINISHED_AT = {
@@ -78,7 +78,7 @@ def crowd(request: pytest.FixtureRequest) -> list[str]:
     if request.param == "statistics of an empty queue":
         analyze()
     new = [
-        new_task(n, due=NOW + n - WAITING // 2, priority=n % 3, pool=POOLS[n // 3 % 3])
+        new_task(n, due=NOW + n - WAITING // 2, priority=n % 3, pool=POOLS[n // 3 % len(POOLS)])
         for n in range(WAITING)
     ]
     record(*new)
@@ -154,6 +154,7 @@ def test_what_concerns_one_row_looks_it_up_by_its_primary_key(verb: str, crowd: 
 @pytest.mark.parametrize(
     ("verb", "indexes"),
     [
+        (lambda: journal.recover(connection, "boot-0"), {"ztask_running"}),
         (lambda: journal.recover(connection, "boot-0", ["held"]), {"ztask_running"}),
         (lambda: journal.fail_interrupted(connection, "boot-0", NOW, ["held"]), {"ztask_running"}),
         (lambda: journal.holders(connection), {"ztask_running"}),
@@ -162,7 +163,16 @@ def test_what_concerns_one_row_looks_it_up_by_its_primary_key(verb: str, crowd: 
         (lambda: upkeep.prunable(connection, FIRST + 500), {"ztask_succeeded"}),
         (lambda: upkeep.prune(connection, NOW, 50), {"ztask_succeeded", UUID}),
     ],
-    ids=["recover", "fail_interrupted", "holders", "replay", "fail_unknown", "prunable", "prune"],
+    ids=[
+        "recover",
+        "reconcile",
+        "fail_interrupted",
+        "holders",
+        "replay",
+        "fail_unknown",
+        "prunable",
+        "prune",
+    ],
 )
 def test_the_other_verbs_walk_only_the_rows_of_their_state(
     verb: Callable[[], Any], indexes: set[str], crowd: list[str]

@@ -9,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_ztask.lifecycle import (
+    CHOICES,
     FINAL,
     MAX_BACKOFF,
+    POOLS,
+    SUSPECT,
+    SUSPECTS,
     TRANSITIONS,
     UNKNOWN_GRACE,
     Event,
@@ -19,6 +23,7 @@ from django_ztask.lifecycle import (
     Status,
     Verdict,
     decide,
+    new_pool,
 )
 
 ALLOWED = {
@@ -159,3 +164,21 @@ def test_every_pause_is_finite_and_none_is_negative(
 ) -> None:
     pause = RetryPolicy(count, after, backoff).pause(left)
     assert 0 <= pause <= max(MAX_BACKOFF, after)
+
+
+def test_the_pools_stand_in_the_order_of_their_texts_and_their_suspects_are_told_apart() -> None:
+    assert list(POOLS) == sorted(set(POOLS))
+    assert {*CHOICES, *SUSPECTS} == set(POOLS)
+    assert len(SUSPECTS) + len(CHOICES) == len(POOLS)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("pool", CHOICES)
+def test_a_task_that_is_no_suspect_stays_in_its_pool_whatever_becomes_of_it(pool: str, kind: Kind) -> None:
+    assert new_pool(pool, kind) is None
+
+
+@pytest.mark.parametrize(("pool", "suspect"), SUSPECT.items())
+@pytest.mark.parametrize("kind", Kind)
+def test_only_what_comes_to_its_own_end_clears_a_suspect(kind: Kind, pool: str, suspect: str) -> None:
+    assert new_pool(suspect, kind) == (pool if kind in (Kind.SUCCESS, Kind.FAILURE) else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from ztaskd.workers.worker import Worker, WorkerDied, WorkerRefused
 
 # Seconds before a child is started again that did not come up: its project is being mended.
 PAUSE, PAUSE_MOST = 0.5, 30.0
+
+# Seconds for which the daemon must have lived on after a child's death for that to be a crash of its task.
+SURVIVED = 0.5
 
 # Seconds that an interrupted task has for its own cleaning up. (Its node has a little more: INTERRUPTED in node.py.)
 CLEANING_UP = 1.5
@@ -37,6 +41,8 @@ Ended = tuple[Outcome, float | None, float]
 class Workers:
     """Children by the names `worker-1`, `worker-2`, ... `size`: how many tasks run at a time. `level` of the log."""
 
+    prefix = "worker"
+
     def __init__(
         self, size: int, level: int, limits: Limits, start: Callable[[str, int], Worker] = Worker
     ) -> None:
@@ -47,7 +53,8 @@ class Workers:
         self._idle: list[Worker] = []
         self._ready = Semaphore(0)  # as many as are idle
         self._busy: dict[str, Worker] = {}  # by the id of its task
-        self._names = [f"worker-{n}" for n in range(size, 0, -1)]
+        self._names = [f"{self.prefix}-{n}" for n in range(size, 0, -1)]
+        self.leaving = False  # the node stops: so does whoever ends its processes by SIGTERM
         self.stopping = False
 
     def warm_up(self) -> None:
@@ -70,10 +77,7 @@ class Workers:
             text = f"the hard time limit of {hard:g} s: its process was killed"
             return Outcome(Kind.FAILURE, exception=text), began, time.time() - began
         except WorkerDied as death:
-            events.emit("worker_died", name=worker.name, pid=worker.pid, reason=str(death))
-            self._end(worker)  # (it may only have closed its socket)
-            text = f"its process died while it ran: {death}"
-            return Outcome(Kind.CRASH, exception=text), began, time.time() - began
+            return self._died(worker, death, began)
         except TaskInterrupted:
             return self._interrupted(worker, began)
         except BaseException:
@@ -81,6 +85,15 @@ class Workers:
             raise
         finally:
             del self._busy[task.id]
+
+    def _died(self, worker: Worker, death: WorkerDied, began: float) -> Ended:
+        """Who ends the daemon along with its children may reach the child first: that is not the task's doing."""
+        seconds = time.time() - began
+        events.emit("worker_died", name=worker.name, pid=worker.pid, reason=str(death))
+        self._end(worker)  # (it may only have closed its socket)
+        gevent.sleep(SURVIVED)
+        kind = Kind.INTERRUPTED if self.leaving and death.code == -signal.SIGTERM else Kind.CRASH
+        return Outcome(kind, exception=f"its process died while it ran: {death}"), began, seconds
 
     def _interrupted(self, worker: Worker, began: float) -> Ended:
         """The task may clean up, as in a slot; then its process goes."""
@@ -167,9 +180,18 @@ class Workers:
     def _bury(self, worker: Worker) -> None:
         """Its name is free for the next one, which comes up beside what goes on."""
         self._names.append(worker.name)
-        gevent.spawn(worker.bury)
+        gevent.spawn(_see_off, worker)
+        self._replace_later()
+
+    def _replace_later(self) -> None:
         gevent.spawn(self._replace)
 
     def _replace(self) -> None:
         if self._names and not self.stopping and (worker := self._come_up()) is not None:
             self._give_back(worker)
+
+
+def _see_off(worker: Worker) -> None:
+    """(A thread that a task has left behind keeps the interpreter from ending.)"""
+    if worker.bury() is None:
+        worker.kill()

@@ -55,6 +55,7 @@ class Worker:
         self.name = name
         self.tasks = 0  # that it has run
         self.memory = 0  # its RSS in bytes, after the last of them
+        self.idle_since = 0.0  # monotonic
         self.code: int | None = None  # its exit status, as subprocess has it, when it is gone
         self._feed = frames.Feed()
         self._waiting: list[bytes] = []

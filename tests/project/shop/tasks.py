@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 
 from django.db import connection, transaction
@@ -211,6 +212,12 @@ def leave_behind(seconds):
     if os.fork() == 0:
         time.sleep(seconds)
     os._exit(7)
+
+
+@task()
+def leave_thread(seconds):
+    threading.Thread(target=time.sleep, args=[seconds]).start()
+    return os.getpid()
 
 
 @task()
