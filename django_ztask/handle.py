@@ -152,17 +152,19 @@ class TaskHandle(Generic[R]):
 class EagerHandle(TaskHandle[R]):
     """The handle of a call that ran in the caller (ZTASKD_ALWAYS_EAGER): there is no row."""
 
-    def __init__(self, id: str, value: R) -> None:
-        super().__init__(id, Status.SUCCEEDED.value)
+    def __init__(self, id: str, value: R, status: Status = Status.SUCCEEDED) -> None:
+        super().__init__(id, status.value)
         self._returned = value
 
     def refresh(self) -> TaskHandle[R]:
         return self
 
     def cancel(self) -> bool:
-        return False
+        return self._status == Status.CANCELLED
 
     def result(self, timeout: float | None = None) -> R:
+        if self._status == Status.CANCELLED:
+            raise ResultUnavailable(f"task {self.id} was cancelled")
         return self._returned
 
 

@@ -109,6 +109,26 @@ def test_a_stop_that_comes_after_the_request_does_not_hand_it_back(site):
     daemon.says("it was cancelled, and does not run again")
 
 
+@pytest.mark.parametrize("options", [("-c", "1"), THERE], ids=["slot", "child"])
+def test_a_task_that_is_cancelled_in_the_midst_of_a_query_leaves_the_next_one_a_connection(
+    site, options, vendor
+):
+    if vendor == "sqlite":
+        pytest.skip("its queries are over before anybody can cancel them")
+    site.settings["DATABASES"]["default"]["CONN_MAX_AGE"] = None  # (they would be closed anyway)
+    daemon = site.start(*options)
+    site.call("order.async_(1).result(20)")
+    task_id = site.call("show(pg_sleep.async_(60).id)")
+    query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(%' AND state = 'active' AND pid <> pg_backend_pid()"
+    wait_for(lambda: site.sql(query) == [1], "the query to be under way")
+    cancel(site, task_id)
+    site.wait_status(task_id, "CANCELLED")
+    for number in (2, 3):
+        row = site.wait_status(site.call(f"show(order.async_({number}).id)"), "SUCCEEDED")
+        assert (row["attempts"], row["failures"]) == (1, 0)
+    assert daemon.stop() == 0
+
+
 def test_an_at_most_once_task_is_cancelled_like_any_other(site):
     daemon = site.start()
     task_id = running(site, "long.using(at_most_once=True).async_(60)")
