@@ -57,7 +57,8 @@ def _run_here(function: TaskFunction[..., Any], args: Any, kwargs: dict[str, Any
     payload = serialize.dump_call(args, kwargs, allow_pickle=conf.pickle)
     args, kwargs = serialize.load_call(payload.codec, payload.args, payload.kwargs)
     task = execute.CurrentTask(ids.new()[0][0], function.name, attempt=1, retries_left=0)
-    return EagerHandle(task.id, execute.call(task, function.function, args, kwargs, nullcontext()))
+    run = execute.callable_of(function, execute.wait_here)
+    return EagerHandle(task.id, execute.call(task, run, args, kwargs, nullcontext()))
 
 
 def _record(function: TaskFunction[..., Any], calls: list[Call], after: float) -> list[TaskHandle[Any]]:

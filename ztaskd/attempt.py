@@ -17,6 +17,7 @@ from django_ztask.execute import CurrentTask
 from django_ztask.lifecycle import Kind, Outcome, RetryPolicy
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
+from ztaskd.coroutines import Coroutines
 from ztaskd.storage import TROUBLE
 from ztaskd.surroundings import Surroundings
 from ztaskd.workers.pool import Ended, Workers
@@ -45,6 +46,7 @@ class Attempts:
         self.mark = mark
         self.workers = workers
         self.interrupting = False
+        self.coroutines = Coroutines()
         self._surroundings = Surroundings()
 
     def run(self, task: Claimed) -> None:
@@ -85,7 +87,7 @@ class Attempts:
         self._surroundings.begin(task)
         current = CurrentTask(task.id, task.function_name, task.attempt, task.retries_left)
         try:
-            outcome = execute.run(current, task.payload, task.mac, _limit(task))
+            outcome = execute.run(current, task.payload, task.mac, _limit(task), self.coroutines.run)
             return outcome, started, time.perf_counter() - clock
         finally:
             self._surroundings.end(task)

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -126,11 +126,13 @@ def _load(link: Link, level: int) -> None:
 
 def _serve(link: Link) -> None:
     from ztaskd.cleaning import clean_connections
+    from ztaskd.workers.coroutines import InChild
 
+    coroutines = InChild()
     own = os.getpid()
     while (do := link.receive()) is not None:
         started, clock = time.time(), time.perf_counter()
-        outcome = _run(do)
+        outcome = _run(do, coroutines)
         if os.getpid() != own:  # a fork of the task's, which returned from it as well
             os._exit(0)
         seconds = time.perf_counter() - clock
@@ -138,22 +140,23 @@ def _serve(link: Link) -> None:
         link.send(frames.Done(outcome, started, seconds, _memory()))
 
 
-def _run(do: frames.Do) -> Any:
+def _run(do: frames.Do, coroutines: Any) -> Any:
     from django_ztask import execute
 
-    return execute.run(do.task, do.payload, do.mac, _limits(do.timeout))
+    limits = _limits(do.timeout, coroutines.strike)
+    return execute.run(do.task, do.payload, do.mac, limits, coroutines.run)
 
 
 @contextmanager
-def _limits(seconds: float | None) -> Iterator[None]:
+def _limits(seconds: float | None, strike: Callable[[BaseException], None]) -> Iterator[None]:
     """Around the call alone, the daemon may interrupt it, and its soft limit is raised in it."""
     from django_ztask.errors import TaskInterrupted, TimeLimitExceeded
 
     def interrupt(number: int, frame: object) -> None:
-        raise TaskInterrupted("the node stops")
+        strike(TaskInterrupted("the node stops"))
 
     def ring(number: int, frame: object) -> None:
-        raise TimeLimitExceeded(f"the task ran longer than its timeout of {seconds:g} s")
+        strike(TimeLimitExceeded(f"the task ran longer than its timeout of {seconds:g} s"))
 
     signal.signal(frames.INTERRUPT, interrupt)
     if seconds is not None:
