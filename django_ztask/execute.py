@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Wait = Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
 
 # Modules whose frames are left out at the beginning of a traceback.
-OURS = (__name__, "ztaskd.coroutines", "ztaskd.workers.coroutines")
+OURS = (__name__, "ztaskd.awaiting", "ztaskd.coroutines", "ztaskd.workers.coroutines")
 
 # Characters kept of an exception's message and of a traceback (its first and last parts).
 MESSAGE_LIMIT, TRACEBACK_LIMIT = 2000, 64000

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import gevent
 from gevent import Timeout
 from msgspec.structs import replace
 
@@ -17,6 +18,7 @@ from django_ztask.execute import CurrentTask
 from django_ztask.lifecycle import Kind, Outcome, RetryPolicy
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
+from ztaskd.awaiting import Call
 from ztaskd.coroutines import Coroutines
 from ztaskd.storage import TROUBLE
 from ztaskd.surroundings import Surroundings
@@ -46,7 +48,7 @@ class Attempts:
         self.mark = mark
         self.workers = workers
         self.interrupting = False
-        self.coroutines = Coroutines()
+        self.coroutines = Coroutines(gevent.getcurrent, _throw)
         self._surroundings = Surroundings()
 
     def run(self, task: Claimed) -> None:
@@ -164,3 +166,13 @@ def _limit(task: Claimed) -> AbstractContextManager[Any]:
     if seconds is None:
         return nullcontext()
     return Timeout(seconds, TimeLimitExceeded(f"the task ran longer than its timeout of {seconds:g} s"))
+
+
+def _throw(greenlet: Any, call: Call) -> None:
+    """Into the event loop's greenlet, where a coroutine waits as if it were in a slot (time.sleep)."""
+
+    def throw() -> None:  # in the hub: all greenlets stand still
+        if call.keeps_the_loop():
+            greenlet.throw(call.hit())
+
+    gevent.get_hub().loop.run_callback(throw)
