@@ -79,9 +79,12 @@ class Call:
                 self._run_part(*item)
         return self._result()
 
-    def _strike(self, error: BaseException, in_part: bool = False) -> None:
-        self.struck, self._struck_part, self._heard = error, in_part, False
+    def _strike(self, error: BaseException, part: Future[Any] | None = None) -> None:
+        """Cancels the coroutine; `part` is what the error has ended already. (The coroutine hears of it in one way.)"""
+        self.struck, self._struck_part, self._heard = error, part is not None, False
         self.loop.call_soon_threadsafe(self._cancel)
+        if part is not None:
+            self.loop.call_soon_threadsafe(part.set_exception, error)
 
     def _run_part(self, future: Future[Any], function: Callable[[], Any]) -> None:
         if not future.set_running_or_notify_cancel():
@@ -95,8 +98,9 @@ class Call:
         except BaseException as error:
             self.in_part = False  # (a signal may have come in between)
             if isinstance(error, STRIKES):
-                self._strike(error, in_part=True)  # (first: the coroutine hears of it in one way only)
-            future.set_exception(error)
+                self._strike(error, future)
+            else:
+                future.set_exception(error)
         else:
             future.set_result(value)
         finally:
@@ -169,6 +173,9 @@ class Call:
         if self._ended is None:  # it was cancelled before its first step
             self._coroutine.close()
             self._ended = None, asyncio.CancelledError()
+        # (It would keep itself: a dictionary with weak keys holds on to its values, and this one to its key.)
+        SyncToAsync.context_to_thread_executor.pop(self._place, None)
+        self._place._exited = True  # asgiref refuses what comes now
         self.is_over = True
         self.put(None)
 

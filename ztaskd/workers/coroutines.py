@@ -21,7 +21,8 @@ class InChild:
 
     def run(self, start: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """What the coroutine returns or raises."""
-        self._early = early = []
+        early: list[BaseException] = []
+        self._early = early
         try:
             self._call = call = self._coroutines.call(start)
         finally:

@@ -5,8 +5,9 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import SyncToAsync, async_to_sync, sync_to_async
 from django.db import connection, transaction
 
 from django_ztask import current_task
@@ -287,6 +288,8 @@ async def alog(text):
 
 @task()
 async def aresources():
-    """Of the process: threads, open files; and how often a task of asyncio's is still there."""
+    """Of the process: threads, open files; what asyncio and asgiref still hold; MiB."""
     await asyncio.sleep(0)
-    return [threading.active_count(), len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())]
+    held = len(asyncio.all_tasks()) + len(SyncToAsync.context_to_thread_executor)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return [threading.active_count(), len(os.listdir("/proc/self/fd")), held, pages // 256]
