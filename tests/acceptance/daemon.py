@@ -28,6 +28,7 @@ import json, os, sys, time
 import django
 django.setup()
 from tests.project.shop.models import Order
+from tests.project.shop.cancelled import *
 from tests.project.shop.coroutines import *
 from tests.project.shop.tasks import *
 from tests.project.shop.trouble import *

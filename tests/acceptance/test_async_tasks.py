@@ -87,7 +87,9 @@ def test_a_thousand_tasks_leave_nothing_behind(site, figure):
         seconds = time.monotonic() - began
         show([before, aresources.async_().result(20), seconds])
     """)
-    figure(f"async tasks: 1,000 in {seconds:.1f} s; threads, files, tasks of asyncio, MiB: {before}, then {after}")
+    figure(
+        f"async tasks: 1,000 in {seconds:.1f} s; threads, files, tasks of asyncio, MiB: {before}, then {after}"
+    )
     assert after[2] == before[2] == 2
     assert after[0] <= before[0] + 32  # (asyncio.to_thread's come when they are needed)
     assert after[1] <= before[1] + 5
