@@ -59,8 +59,9 @@ def _run_here(function: TaskFunction[..., Any], args: Any, kwargs: dict[str, Any
     payload = serialize.dump_call(args, kwargs, allow_pickle=conf.pickle)
     args, kwargs = serialize.load_call(payload.codec, payload.args, payload.kwargs)
     task = execute.CurrentTask(ids.new()[0][0], function.name, attempt=1, retries_left=0)
+    run = execute.callable_of(function, execute.wait_here)
     try:
-        return EagerHandle(task.id, execute.call(task, function.function, args, kwargs, nullcontext()))
+        return EagerHandle(task.id, execute.call(task, run, args, kwargs, nullcontext()))
     except TaskCancelled:  # (it has cancelled itself: the caller goes on)
         return EagerHandle(task.id, None, Status.CANCELLED)
 

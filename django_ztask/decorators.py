@@ -12,7 +12,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from asgiref.sync import sync_to_async
 
-from django_ztask import client, registry
+from django_ztask import client, execute, registry
 from django_ztask.errors import NotImportable
 from django_ztask.handle import TaskHandle
 from django_ztask.options import Options, check_name, check_options, number
@@ -31,6 +31,7 @@ class TaskFunction(Generic[P, R]):
         functools.update_wrapper(self, function)  # first: another decorator's attributes are not ours
         self.function = function
         self.options = options
+        self.is_async = execute.is_async(function)
         self._signature = inspect.signature(function)
         self._positional = positional(self._signature)
         self._importable: NotImportable | None = None
@@ -159,10 +160,10 @@ def task(function: Any = None, /, *, name: str | None = None, **options: Any) ->
         given: Any = function
         if not inspect.isfunction(given):
             raise TypeError(f"@task() decorates a plain function, not {function!r}")
-        if inspect.iscoroutinefunction(given) or inspect.isasyncgenfunction(given):
+        if inspect.isasyncgenfunction(given):
             raise TypeError(
-                f"{function.__qualname__} is an async function: ztaskd does not run those yet. Make it a "
-                "plain function (in a slot, waiting does not block other tasks)."
+                f"{function.__qualname__} is an async generator, which nobody would read: make it an async "
+                "function that returns its result."
             )
         made = TaskFunction(function, name, chosen)
         registry.register(made)

@@ -7,17 +7,28 @@ from __future__ import annotations
 
 import contextvars
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from asgiref.sync import async_to_sync, iscoroutinefunction
 
 from django_ztask import registry, serialize
 from django_ztask.conf import conf, keys
 from django_ztask.errors import MacError, TaskCancelled, TaskInterrupted, UnknownTask
 from django_ztask.lifecycle import Kind, Outcome
 from django_ztask.serialize import Payload
+
+if TYPE_CHECKING:
+    from django_ztask.decorators import TaskFunction
+
+# How a place waits for a coroutine, which what it is given makes: returns or raises what that does.
+Wait = Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
+
+# Modules whose frames are left out at the beginning of a traceback.
+OURS = (__name__, "ztaskd.awaiting", "ztaskd.coroutines", "ztaskd.workers.coroutines")
 
 # Characters kept of an exception's message and of a traceback (its first and last parts).
 MESSAGE_LIMIT, TRACEBACK_LIMIT = 2000, 64000
@@ -44,15 +55,35 @@ def current_task() -> CurrentTask | None:
     return _current.get()
 
 
+def is_async(function: Callable[..., Any]) -> bool:
+    """True when calling it makes a coroutine. (Asked once for each task function.)"""
+    return iscoroutinefunction(function)
+
+
+def wait_here(start: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """How an eager call waits: on an event loop of its own, or on that of the `await` it came from."""
+    return async_to_sync(start)()
+
+
+def callable_of(function: TaskFunction[..., Any], wait: Wait) -> Callable[..., Any]:
+    """What calls the task function, and waits for it if it is an async one."""
+    return partial(_await, wait, function.function) if function.is_async else function.function
+
+
+def _await(wait: Wait, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    return wait(partial(function, *args, **kwargs))
+
+
 def run(
     task: CurrentTask,
     payload: Payload,
     mac: str,
     limit: AbstractContextManager[Any] | None = None,
+    wait: Wait = wait_here,
 ) -> Outcome:
     """One attempt. Whatever the task function raises becomes the Outcome; nothing is raised from here.
 
-    `limit` is entered around the call alone: it may raise in the task (a time limit).
+    `limit` is entered around the call alone: it may raise in the task (a time limit). `wait`: for async functions.
     """
     try:
         serialize.verify(task.id, task.function_name, payload, mac, keys("row"))
@@ -61,7 +92,7 @@ def run(
         if payload.codec == serialize.LEGACY:
             reason = "its arguments are those of django-ztask, which could not be read when it was upgraded"
             return Outcome(Kind.REFUSED, exception=reason)
-        return _run_verified(task, payload, limit or nullcontext())
+        return _run_verified(task, payload, limit or nullcontext(), wait)
     except MacError as error:
         return Outcome(Kind.REFUSED, exception=describe(error))
     except TaskInterrupted as error:
@@ -70,9 +101,11 @@ def run(
         return Outcome(Kind.CANCELLED, exception=describe(error), traceback=format_traceback(error))
 
 
-def _run_verified(task: CurrentTask, payload: Payload, limit: AbstractContextManager[Any]) -> Outcome:
+def _run_verified(
+    task: CurrentTask, payload: Payload, limit: AbstractContextManager[Any], wait: Wait
+) -> Outcome:
     try:
-        function = registry.find(task.function_name).function
+        function = callable_of(registry.find(task.function_name), wait)
     except UnknownTask as error:
         return Outcome(Kind.UNKNOWN, exception=describe(error))
     try:
@@ -122,7 +155,7 @@ def describe(error: BaseException) -> str:
 def format_traceback(error: BaseException) -> str:
     """The traceback as text, without the frames of ztaskd itself."""
     frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__") == __name__:
+    while frames is not None and frames.tb_frame.f_globals.get("__name__") in OURS:
         frames = frames.tb_next
     try:
         text = "".join(traceback.format_exception(type(error), error, frames))

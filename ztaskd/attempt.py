@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
+import gevent
 from gevent import Timeout
 from msgspec.structs import replace
 
@@ -18,6 +19,8 @@ from django_ztask.execute import CurrentTask
 from django_ztask.lifecycle import Event, Kind, Outcome, RetryPolicy
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
+from ztaskd.awaiting import Call
+from ztaskd.coroutines import Coroutines
 from ztaskd.storage import TROUBLE
 from ztaskd.surroundings import Surroundings
 from ztaskd.workers.pool import Ended, Workers
@@ -50,6 +53,7 @@ class Attempts:
         self.suspects = suspects
         self.interrupting = False
         self.cancelling: set[str] = set()  # ids of running tasks that are to end, and were told
+        self.coroutines = Coroutines(gevent.getcurrent, _throw)
         self._surroundings = Surroundings()
 
     def leave(self) -> None:
@@ -107,7 +111,7 @@ class Attempts:
         self._surroundings.begin(task)
         current = CurrentTask(task.id, task.function_name, task.attempt, task.retries_left)
         try:
-            outcome = execute.run(current, task.payload, task.mac, _limit(task))
+            outcome = execute.run(current, task.payload, task.mac, _limit(task), self.coroutines.run)
             return outcome, started, time.perf_counter() - clock
         finally:
             self._surroundings.end(task)
@@ -196,3 +200,13 @@ def _limit(task: Claimed) -> AbstractContextManager[Any]:
     if seconds is None:
         return nullcontext()
     return Timeout(seconds, TimeLimitExceeded(f"the task ran longer than its timeout of {seconds:g} s"))
+
+
+def _throw(greenlet: Any, call: Call) -> None:
+    """Into the event loop's greenlet, where a coroutine waits as if it were in a slot (time.sleep)."""
+
+    def throw() -> None:  # in the hub: all greenlets stand still
+        if call.keeps_the_loop():
+            greenlet.throw(call.hit())
+
+    gevent.get_hub().loop.run_callback(throw)

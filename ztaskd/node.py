@@ -43,6 +43,9 @@ TEND = 0.5
 # Seconds in which the last outcomes must be written; what is not stays claimed, and is recovered.
 FLUSH = 5.0
 
+# Seconds for the end of the coroutines' event loop.
+LOOP = 0.5
+
 # One stop request often arrives twice at once: from a terminal or a `timeout` to the process group, and
 # from a parent that passes it on. A second one within these seconds is the first.
 SAME_REQUEST = 0.1
@@ -231,6 +234,7 @@ class Node:
         except (gevent.Timeout, *TROUBLE):
             pass  # the journal cannot be written: our locks are free soon, which says the same
         self.services.stop()
+        self.dispatcher.attempts.coroutines.stop(LOOP)
         self.workers.stop()
         self.suspects.stop()
         written = self.committer.stop(max(0.1, deadline - time.monotonic()))

@@ -28,8 +28,33 @@ CALLS = """
         "row": order.async_(42),
         "more tasks": enqueue_more.async_(3),
     }
+    made |= {f"async {kind}": anasty.async_(kind) for kind in COROUTINES}
+    made |= {
+        "async value": aecho.async_({"a": (1, 2)}, 0.01),
+        "async fails": afail.async_("sold out"),
+        "async fails once": afail_once.async_(7),
+        "async wrong arguments": aecho.using(retry_count=0).async_(1, seconds="x"),
+        "async ORM": aorm.async_(100),
+        "async who": awho.async_(),
+        "async tools": atools.async_("/"),
+        "async soft limit": aslow.async_(30),
+        "async soft limit in a part": aslow_part.async_(30),
+        "async swallows": aswallow.async_(),
+        "async converts": aconvert.async_(),
+        "async cleans up": acleans.async_(30),
+        "async blocks": ablock.using(timeout=0.2, retry_count=0).async_(0.6),
+        "async leaves": aleave.async_(),
+        "async language": aspeak.async_("de"),
+        "async no language": aspeak.async_(None),
+        "async more tasks": aenqueue.async_(3),
+        "async transaction": ain_atomic.async_("part"),
+        "async transaction in a thread": ain_atomic.async_("thread"),
+    }
     show({name: handle.id for name, handle in made.items()})
 """
+
+# How `anasty` ends.
+COROUTINES = ("cancelled", "cancels itself", "exit", "part exits", "subtask exits", "group")
 
 COLUMNS = "status, attempts, failures, crashes, interruptions, retry_count, result, last_exception, traceback"
 
@@ -37,7 +62,7 @@ COLUMNS = "status, attempts, failures, crashes, interruptions, retry_count, resu
 def outcome_of(site, *options):
     """The rows of all calls, with what differs from run to run taken out."""
     site.start(*options)
-    made = site.call(CALLS.replace("KINDS", repr(KINDS)))
+    made = site.call(CALLS.replace("COROUTINES", repr(COROUTINES)).replace("KINDS", repr(KINDS)))
     found = {}
     for name, task_id in made.items():
         wait_for(lambda task_id=task_id: site.task(task_id)["status"] in ("SUCCEEDED", "FAILED"), name)

@@ -144,15 +144,26 @@ def test_only_plain_functions_become_tasks(thing: Any) -> None:
         task(thing)
 
 
-def test_async_functions_are_refused_with_a_reason() -> None:
-    async def coroutine() -> None: ...
+def test_an_async_function_becomes_a_task_and_calling_it_makes_its_coroutine() -> None:
+    async def double(number: int) -> int:
+        return 2 * number
 
+    made = task(name="t.double")(double)
+    assert made.is_async
+    assert made.using(priority=1).is_async
+    assert not task(name="t.plain")(plain).is_async
+    coroutine = made(21)
+    with pytest.raises(StopIteration) as ended:
+        coroutine.send(None)
+    assert ended.value.value == 42
+
+
+def test_an_async_generator_is_refused_with_a_reason() -> None:
     async def generator() -> Any:
         yield 1
 
-    for function in (coroutine, generator):
-        with pytest.raises(TypeError, match=rf"{function.__name__} is an async function"):
-            task()(function)  # type: ignore[type-var]
+    with pytest.raises(TypeError, match="generator is an async generator"):
+        task()(generator)
 
 
 def test_a_name_longer_than_its_column_is_refused() -> None:

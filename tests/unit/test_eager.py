@@ -129,6 +129,36 @@ def test_what_an_eager_task_sets_in_context_variables_ends_with_it(functions: di
         assert translation.get_language() == "de"
 
 
+@eager
+def test_an_eager_call_of_an_async_function_runs_it_also_from_a_running_event_loop(
+    functions: dict[str, Any],
+) -> None:
+    @task()
+    async def who(word: str) -> Any:
+        await asyncio.sleep(0)
+        return word, current_task()
+
+    async def main() -> tuple[Any, Any]:
+        return await who.aasync("there"), asyncio.get_running_loop()
+
+    for handle in (who.async_("here"), who.delay("here"), *who.map(["here"])):
+        word, known = handle.result()
+        assert (word, known.id) == ("here", handle.id)
+    handle, _ = asyncio.run(main())
+    assert handle.result()[0] == "there"
+    assert current_task() is None
+
+
+@eager
+def test_the_exception_of_an_eager_coroutine_reaches_the_caller(functions: dict[str, Any]) -> None:
+    @task()
+    async def fail() -> None:
+        raise ValueError("no stock")
+
+    with pytest.raises(ValueError, match="no stock"):
+        fail.async_()
+
+
 @disabled
 def test_a_disabled_call_is_logged_and_its_handle_says_so(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="ztaskd")

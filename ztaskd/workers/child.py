@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -132,11 +132,13 @@ def _load(link: Link, level: int) -> None:
 def _serve(link: Link) -> None:
     from django_ztask import crashpoints
     from ztaskd.cleaning import clean_connections
+    from ztaskd.workers.coroutines import InChild
 
+    coroutines = InChild()
     own = os.getpid()
     while (do := link.receive()) is not None:
         started, clock = time.time(), time.perf_counter()
-        outcome = _run(do)
+        outcome = _run(do, coroutines)
         if os.getpid() != own:  # a fork of the task's, which returned from it as well
             os._exit(0)
         seconds = time.perf_counter() - clock
@@ -146,25 +148,26 @@ def _serve(link: Link) -> None:
         crashpoints.reach("child-sent")
 
 
-def _run(do: frames.Do) -> Any:
+def _run(do: frames.Do, coroutines: Any) -> Any:
     from django_ztask import execute
 
-    return execute.run(do.task, do.payload, do.mac, _limits(do.timeout))
+    limits = _limits(do.timeout, coroutines.strike)
+    return execute.run(do.task, do.payload, do.mac, limits, coroutines.run)
 
 
 @contextmanager
-def _limits(seconds: float | None) -> Iterator[None]:
+def _limits(seconds: float | None, strike: Callable[[BaseException], None]) -> Iterator[None]:
     """Around the call alone, the daemon may interrupt or cancel it, and its soft limit is raised in it."""
     from django_ztask.errors import TaskCancelled, TaskInterrupted, TimeLimitExceeded
 
     def interrupt(number: int, frame: object) -> None:
-        raise TaskInterrupted("the node stops")
+        strike(TaskInterrupted("the node stops"))
 
     def cancel(number: int, frame: object) -> None:
-        raise TaskCancelled("somebody has cancelled it")
+        strike(TaskCancelled("somebody has cancelled it"))
 
     def ring(number: int, frame: object) -> None:
-        raise TimeLimitExceeded(f"the task ran longer than its timeout of {seconds:g} s")
+        strike(TimeLimitExceeded(f"the task ran longer than its timeout of {seconds:g} s"))
 
     signal.signal(frames.INTERRUPT, interrupt)
     signal.signal(frames.CANCEL, cancel)
