@@ -75,7 +75,7 @@ def test_retries_and_later_tasks_outlive_a_kill(site):
     daemon = site.start()
     retried, later = site.call(
         """
-        retried = fail_unless.using(retry_count=1, retry_after=1).async_(os.environ["GATE"])
+        retried = fail_unless.using(retry_count=1, retry_after=5).async_(os.environ["GATE"])
         show([retried.id, mark.after(1, "later").id])
     """,
         GATE=str(site.gate),
