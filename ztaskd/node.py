@@ -30,6 +30,7 @@ from ztaskd.lease import Lease
 from ztaskd.reader import Reader
 from ztaskd.services import Services, every
 from ztaskd.storage import TROUBLE, storage_for
+from ztaskd.watchdog import Watchdog
 from ztaskd.workers.pool import Workers
 
 # Seconds that an interrupted task has for its own cleaning up.
@@ -91,6 +92,7 @@ class Node:
         attempts.workers = self.workers
         here = slots.Slots(self.concurrency, attempts.run, died)
         children = slots.Slots(self.workers.size, attempts.run_in_child, died)
+        self.watchdog = Watchdog(here, children, self.workers)
         if self.multiprocess:
             return [Lane(MORE_CHILDREN, children), Lane(FEWER_SLOTS, here)]
         return [Lane(SLOTS, here), Lane(CHILDREN, children)]
@@ -102,6 +104,7 @@ class Node:
     def run(self, replay: bool, began: float) -> Exit:
         """Serves until a signal or a service that cannot be mended ends it. Returns the exit code."""
         self._watch_signals()
+        self.watchdog.start()
         self.committer.start()
         self.services.start("committer", self.committer.serve, mend=False)
         self.housekeeping.look_at_disk()

@@ -35,6 +35,7 @@ class Slots:
         self.run = run
         self.died = died
         self.running: dict[Any, Claimed] = {}
+        self.began: dict[Any, float] = {}  # time.monotonic()
         self._greenlets: list[Any] = []
         self._waiting: Queue[Claimed] = Queue()
         self._idle = 0
@@ -73,11 +74,12 @@ class Slots:
     def _run_one(self, task: Claimed) -> None:
         self._idle -= 1
         greenlet = gevent.getcurrent()
+        self.began[greenlet] = time.monotonic()
         self.running[greenlet] = task
         try:
             self.run(task)
         finally:
-            del self.running[greenlet]
+            del self.running[greenlet], self.began[greenlet]
             self._idle += 1
 
     def _breathe(self) -> None:

@@ -1,0 +1,77 @@
+"""Task functions that do not let the daemon's hub turn, each in its own way."""
+
+import ctypes
+import hashlib
+import os
+import time
+
+from gevent import monkey
+
+from django_ztask import current_task, task
+from tests.project.shop.tasks import note
+
+
+@task(retry_count=0)
+def compute(seconds):
+    note("began", current_task().id)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+@task(retry_count=0)
+def sleep_natively(seconds):
+    note("began", current_task().id)
+    monkey.get_original("time", "sleep")(seconds)
+
+
+@task(retry_count=0)
+def endless():
+    note("began", current_task().id)
+    while True:
+        pass
+
+
+@task(retry_count=0)
+def swallow():
+    """Goes on when it is interrupted, and ends at the second time."""
+    note("began", current_task().id)
+    try:
+        while True:
+            pass
+    except TimeoutError:
+        note("swallowed", current_task().id, time.time())
+    while True:
+        pass
+
+
+@task(retry_count=0)
+def hash_on(rounds):
+    """In C code that no signal ends, and that lets other threads run."""
+    note("began", current_task().id)
+    hashlib.pbkdf2_hmac("sha512", b"x", b"y", rounds)
+
+
+@task(retry_count=0)
+def hold_lock(seconds):
+    """In C code that lets no other Python thread run."""
+    note("began", current_task().id)
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+
+
+@task(retry_count=0)
+def yield_at_once(seconds):
+    """Computes a little longer than its limit, then lets others run: some signals come too late."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    time.sleep(0.01)
+
+
+@task(retry_count=0)
+def innocent(seconds):
+    note("began", current_task().id)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.005)
+    return os.getpid()

@@ -1,0 +1,217 @@
+"""The watchdog: a native thread that notices when the hub does not turn. It names the task, ends one that is past its
+limit, and the process when nothing else helps. SIGUSR1 makes it report what runs.
+
+It looks at the hub from outside: the hub itself does nothing for it. It takes no lock that a task may hold, logs
+nothing through logging while the hub stands, and uses nothing that gevent has patched.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import time
+import traceback
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import gevent
+from gevent import monkey
+from gevent.hub import Hub
+
+from django_ztask import execute
+from django_ztask.conf import conf
+from ztaskd import events, limits, stacks
+from ztaskd.bell import Bell
+from ztaskd.blockings import OWN, Blocking, Culprit, Totals
+from ztaskd.cli import Exit
+from ztaskd.limits import Limit
+from ztaskd.output import standard
+from ztaskd.report import Report
+from ztaskd.slots import Slots
+from ztaskd.straight import Straight
+from ztaskd.workers.pool import Workers
+
+thread_id = monkey.get_original("_thread", "get_ident")
+start_new_thread = monkey.get_original("_thread", "start_new_thread")
+sleep = monkey.get_original("time", "sleep")
+
+# Looks within the time after which the hub counts as blocked.
+LOOKS = 4
+
+# Seconds after which a blocking that lasts is told; and again whenever it has become twice as long.
+LASTING = 1.0
+
+# Seconds in which a signal must have ended a task; otherwise it is in a C call, or goes on all the same.
+HELPS = 1.0
+
+# Seconds after which the interpreter counts as stuck in C code that lets no other thread run, and between two times
+# at which the C thread that notices it is put off.
+STUCK, PUT_OFF = 10.0, 1.0
+
+PAUSE = 10.0  # seconds of rest after a fault of ours
+
+ADVICE = "give it @task(pool='process'), where hard_timeout ends everything"
+
+
+class Watchdog:
+    """`totals`: what each task function has blocked the daemon. `children`: the places of tasks in `workers`."""
+
+    def __init__(self, slots: Slots, children: Slots, workers: Workers) -> None:
+        self.totals = Totals()
+        self._places = (slots, children)
+        self._after, self._exit_after = conf.hub_blocked_after, conf.exit_when_blocked
+        self._reader = stacks.Reader(execute.__file__, "inside")
+        self._report = Report(slots, children, workers, self._reader, self.totals)
+        self._hub_thread, self._loop = thread_id(), gevent.get_hub().loop
+        self._turn, self._turned = (
+            -1,
+            time.monotonic(),
+        )  # the hub's last turn that was seen, and when at the latest
+        self._looked = self._turned
+        self._blocking: Blocking | None = None
+        self._put_off = 0.0
+
+    def start(self) -> None:
+        """On the hub's thread, before the first task."""
+        self._bell, self._straight = Bell(), Straight()
+        limits.listen()
+        self._bell.hang()
+        start_new_thread(self._serve, ())
+
+    def _serve(self) -> None:
+        pause = self._after / LOOKS or None
+        while True:
+            try:
+                rung = self._bell.wait(pause)
+                if self._after:
+                    self._look(time.monotonic())
+                if rung:
+                    self._write_report()
+            except Exception:
+                self._straight.write(logging.ERROR, f"the watchdog failed:\n{traceback.format_exc()}")
+                sleep(PAUSE)
+
+    # -- looking --------------------------------------------------------------------------------------
+
+    def _look(self, now: float) -> None:
+        if now > self._put_off:
+            self._put_off = now + PUT_OFF
+            self._notice_stuck_interpreter()
+        turn = self._loop.iteration
+        found = stacks.of_thread(self._hub_thread) if turn == self._turn else []
+        if found and found[0].f_code is not Hub.run.__code__:
+            self._stands(now, found)
+        else:
+            if self._blocking is not None:
+                self._over(self._blocking, self._since(now, self._looked))
+                self._blocking = None
+            # (It may have begun its turn at any time after the last look, unless it waits.)
+            self._turn, self._turned = turn, now if found else self._looked
+        self._looked = now
+
+    def _since(self, now: float, at_least: float) -> float:
+        """When libev came back from waiting, the last time."""
+        return min(max(now - (time.time() - self._loop.now()), at_least), now)
+
+    def _stands(self, now: float, found: list[FrameType]) -> None:
+        """The hub has not turned since the last look."""
+        if self._blocking is None:
+            self._blocking = Blocking(self._since(now, self._turned))
+        blocking, greenlet = self._blocking, running(found)
+        culprit = self._culprit(greenlet)
+        blocking.add(culprit, self._reader.place(stacks.places(found)))
+        seconds = now - blocking.began
+        if seconds < self._after:
+            return
+        if seconds >= max(LASTING, 2 * blocking.said):
+            blocking.said = seconds
+            self._straight.write(logging.WARNING, blocking.tell(seconds, over=False))
+        self._end(blocking, culprit, limits.of(greenlet), now)
+
+    def _culprit(self, greenlet: Any) -> Culprit:
+        for places in self._places:
+            task = places.running.get(greenlet)
+            if task is not None:
+                return Culprit(task.id, task.function_name)
+        return OWN
+
+    def _over(self, blocking: Blocking, ended: float) -> None:
+        seconds = ended - blocking.began
+        if seconds >= self._after:
+            self.totals.add(blocking, seconds)
+            kind = next(iter(blocking.shares())).function
+            text = blocking.tell(seconds, over=True)
+            self._loop.run_callback_threadsafe(partial(events.emit, "hub_blocked", kind=kind, text=text))
+
+    # -- ending what does not end by itself -----------------------------------------------------------
+
+    def _end(self, blocking: Blocking, culprit: Culprit, limit: Limit | None, now: float) -> None:
+        if blocking.culprit != culprit:
+            blocking.culprit, blocking.asked, blocking.helpless = culprit, None, False
+        if limit is None:
+            self._exit_later(blocking, culprit, blocking.began, now)
+            return
+        if limit.is_due(now) and limit.heard:
+            blocking.asked = blocking.asked or now
+            limit.interrupt(self._hub_thread)
+        if blocking.asked is not None and now > blocking.asked + HELPS:
+            self._say_helpless(blocking, culprit, limit)
+            self._exit_later(blocking, culprit, blocking.asked + HELPS, now)
+
+    def _say_helpless(self, blocking: Blocking, culprit: Culprit, limit: Limit) -> None:
+        if blocking.helpless:
+            return
+        blocking.helpless = True
+        why = "goes on although TimeLimitExceeded was raised in it"
+        if not limit.heard:
+            why = "cannot be interrupted: it is in a C call"
+        after = "set ZTASKD_EXIT_WHEN_BLOCKED to have the process end when this happens"
+        if self._exit_after is not None:
+            after = f"the process ends in {self._exit_after:g} s (ZTASKD_EXIT_WHEN_BLOCKED)"
+        self._straight.write(
+            logging.ERROR,
+            f"{culprit} blocks the daemon beyond its timeout of {limit.seconds:g} s and {why} at "
+            f"{blocking.place(culprit)}; {ADVICE}; {after}",
+        )
+
+    def _exit_later(self, blocking: Blocking, culprit: Culprit, since: float, now: float) -> None:
+        """When it is time. One look more: a process that was stopped (SIGSTOP) shall have the time to go on."""
+        if self._exit_after is None or now < since + self._exit_after:
+            return
+        if not blocking.doomed:
+            blocking.doomed = True
+            return
+        self._straight.write(
+            logging.CRITICAL,
+            f"{culprit} has blocked the daemon for {now - blocking.began:.1f} s at {blocking.place(culprit)}: the "
+            "process ends (ZTASKD_EXIT_WHEN_BLOCKED); what it ran is recovered at the next start",
+        )
+        os._exit(Exit.CRASH)
+
+    def _notice_stuck_interpreter(self) -> None:
+        """C code that keeps the interpreter's lock lets no Python thread run, not even this one: a thread in C
+        writes down the stacks then, unless it is put off in time."""
+        seconds = STUCK if self._exit_after is None else self._exit_after + PUT_OFF
+        fd = standard.duplicate(2)
+        faulthandler.dump_traceback_later(seconds, exit=self._exit_after is not None, file=fd)
+
+    # -- SIGUSR1 --------------------------------------------------------------------------------------
+
+    def _write_report(self) -> None:
+        found = stacks.of_thread(self._hub_thread)
+        hub = "the hub turns"
+        if self._blocking is not None:
+            seconds = time.monotonic() - self._blocking.began
+            hub = f"the hub has not turned for {seconds:.1f} s"
+        write = partial(self._straight.write, logging.INFO, always=True)
+        self._report.write(write, running(found), stacks.places(found), hub)
+
+
+def running(found: list[FrameType]) -> Any:
+    """The greenlet of the slot whose stack that is, or None."""
+    for frame in found:
+        if frame.f_code is Slots._run_one.__code__:
+            return frame.f_locals.get("greenlet")
+    return None
