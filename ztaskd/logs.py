@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ztaskd import events, tasklines
-from ztaskd.quiet import Kinds, Quiet, more
+from ztaskd.quiet import Quiet
 
 # Seconds between two lines about a journal that is still not to be written.
 DEGRADED = 10.0
@@ -57,14 +57,6 @@ def _disk_low(free: int, wanted: int, folder: object) -> None:
 
 def _disk_fine(free: int, folder: object) -> None:
     logger.info("going on: %.0f MiB are free on the journal's disk (%s)", free / MIB, folder)
-
-
-_blockings = Kinds()
-
-
-def _hub_blocked(kind: str, text: str) -> None:
-    if (left_out := _blockings.left_out(kind)) is not None:
-        logger.warning("%s%s", text, more(left_out))
 
 
 _unavailable = Quiet(
@@ -119,7 +111,6 @@ _LINES: dict[str, Callable[..., None]] = {
         if task.at_most_once
         else "handed back, it runs again at the next start",
     ),
-    "hub_blocked": _hub_blocked,
     "service_died": _service_died,
     "worker_died": _line(logging.ERROR, "{name} (pid {pid}) is gone: {reason}; another one is started"),
     "worker_refused": Quiet(

@@ -1,8 +1,8 @@
 """The watchdog: a native thread that notices when the hub does not turn. It names the task, ends one that is past its
 limit, and the process when nothing else helps. SIGUSR1 makes it report what runs.
 
-It looks at the hub from outside: the hub itself does nothing for it. It takes no lock that a task may hold, logs
-nothing through logging while the hub stands, and uses nothing that gevent has patched.
+It looks at the hub from outside: the hub itself does nothing for it. It takes no lock that a task may hold, so
+nothing goes through logging, and uses nothing that gevent has patched.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from gevent.hub import Hub
 
 from django_ztask import execute
 from django_ztask.conf import conf
-from ztaskd import events, limits, stacks
+from ztaskd import limits, stacks
 from ztaskd.bell import Bell
 from ztaskd.blockings import OWN, Blocking, Culprit, Totals
 from ztaskd.cli import Exit
 from ztaskd.limits import Limit
 from ztaskd.output import standard
+from ztaskd.quiet import Kinds, more
 from ztaskd.report import Report
 from ztaskd.slots import Slots
 from ztaskd.straight import Straight
@@ -37,7 +38,7 @@ thread_id = monkey.get_original("_thread", "get_ident")
 start_new_thread = monkey.get_original("_thread", "start_new_thread")
 sleep = monkey.get_original("time", "sleep")
 
-# Looks within the time after which the hub counts as blocked.
+# Looks within the time after which the hub counts as blocked. (One of them while it has nothing to do.)
 LOOKS = 4
 
 # Seconds after which a blocking that lasts is told; and again whenever it has become twice as long.
@@ -48,7 +49,7 @@ HELPS = 1.0
 
 # Seconds after which the interpreter counts as stuck in C code that lets no other thread run, and between two times
 # at which the C thread that notices it is put off.
-STUCK, PUT_OFF = 10.0, 1.0
+STUCK, PUT_OFF = 10.0, 2.0
 
 PAUSE = 10.0  # seconds of rest after a fault of ours
 
@@ -65,13 +66,13 @@ class Watchdog:
         self._reader = stacks.Reader(execute.__file__, "inside")
         self._report = Report(slots, children, workers, self._reader, self.totals)
         self._hub_thread, self._loop = thread_id(), gevent.get_hub().loop
-        self._turn, self._turned = (
-            -1,
-            time.monotonic(),
-        )  # the hub's last turn that was seen, and when at the latest
-        self._looked = self._turned
+        self._pause = self._after / LOOKS
+        self._idle = False  # at the last look, the hub waited for something to do
+        self._turn = -1  # of the hub at the last look; when it began, or later; when that look was
+        self._turned = self._looked = time.monotonic()
         self._blocking: Blocking | None = None
         self._put_off = 0.0
+        self._quiet = Kinds()
 
     def start(self) -> None:
         """On the hub's thread, before the first task."""
@@ -81,10 +82,9 @@ class Watchdog:
         start_new_thread(self._serve, ())
 
     def _serve(self) -> None:
-        pause = self._after / LOOKS or None
         while True:
             try:
-                rung = self._bell.wait(pause)
+                rung = self._bell.wait((self._after if self._idle else self._pause) or None)
                 if self._after:
                     self._look(time.monotonic())
                 if rung:
@@ -100,32 +100,33 @@ class Watchdog:
             self._put_off = now + PUT_OFF
             self._notice_stuck_interpreter()
         turn = self._loop.iteration
-        found = stacks.of_thread(self._hub_thread) if turn == self._turn else []
-        if found and found[0].f_code is not Hub.run.__code__:
-            self._stands(now, found)
-        else:
-            if self._blocking is not None:
-                self._over(self._blocking, self._since(now, self._looked))
-                self._blocking = None
-            # (It may have begun its turn at any time after the last look, unless it waits.)
-            self._turn, self._turned = turn, now if found else self._looked
+        same = turn == self._turn
+        since = self._since(now, self._turned if same else self._looked)
+        lasts = same and self._blocking is not None
+        found = stacks.of_thread(self._hub_thread) if lasts or now - since >= self._pause else []
+        waits = bool(found) and found[0].f_code is Hub.run.__code__
+        if waits or not same:
+            self._over(since)
+        if found and not waits:
+            self._stands(since, now, found)
+        self._idle = waits
+        self._turn, self._turned = turn, now if waits else since
         self._looked = now
 
     def _since(self, now: float, at_least: float) -> float:
         """When libev came back from waiting, the last time."""
         return min(max(now - (time.time() - self._loop.now()), at_least), now)
 
-    def _stands(self, now: float, found: list[FrameType]) -> None:
-        """The hub has not turned since the last look."""
-        if self._blocking is None:
-            self._blocking = Blocking(self._since(now, self._turned))
-        blocking, greenlet = self._blocking, running(found)
+    def _stands(self, since: float, now: float, found: list[FrameType]) -> None:
+        """The hub has not turned for a while."""
+        blocking = self._blocking = self._blocking or Blocking(since)
+        greenlet = running(found)
         culprit = self._culprit(greenlet)
         blocking.add(culprit, self._reader.place(stacks.places(found)))
         seconds = now - blocking.began
         if seconds < self._after:
             return
-        if seconds >= max(LASTING, 2 * blocking.said):
+        if blocking.samples.total() > 1 and seconds >= max(LASTING, 2 * blocking.said):
             blocking.said = seconds
             self._straight.write(logging.WARNING, blocking.tell(seconds, over=False))
         self._end(blocking, culprit, limits.of(greenlet), now)
@@ -137,13 +138,15 @@ class Watchdog:
                 return Culprit(task.id, task.function_name)
         return OWN
 
-    def _over(self, blocking: Blocking, ended: float) -> None:
-        seconds = ended - blocking.began
-        if seconds >= self._after:
+    def _over(self, ended: float) -> None:
+        """The hub has turned since the last look, or waits."""
+        blocking, self._blocking = self._blocking, None
+        seconds = 0.0 if blocking is None else ended - blocking.began
+        if blocking is not None and seconds >= self._after:
             self.totals.add(blocking, seconds)
             kind = next(iter(blocking.shares())).function
-            text = blocking.tell(seconds, over=True)
-            self._loop.run_callback_threadsafe(partial(events.emit, "hub_blocked", kind=kind, text=text))
+            if (left_out := self._quiet.left_out(kind)) is not None:
+                self._straight.write(logging.WARNING, blocking.tell(seconds, over=True) + more(left_out))
 
     # -- ending what does not end by itself -----------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 import ctypes
 import hashlib
-import os
 import time
 
 from gevent import monkey
@@ -60,18 +59,8 @@ def hold_lock(seconds):
 
 
 @task(retry_count=0)
-def yield_at_once(seconds):
-    """Computes a little longer than its limit, then lets others run: some signals come too late."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        pass
-    time.sleep(0.01)
-
-
-@task(retry_count=0)
-def innocent(seconds):
-    note("began", current_task().id)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        time.sleep(0.005)
-    return os.getpid()
+def hang_first(how):
+    """Blocks the daemon for a minute, at its first attempt."""
+    if current_task().attempt == 1:
+        {"python": compute, "c": hash_on, "lock": hold_lock}[how].function({"c": 60_000_000}.get(how, 60))
+    note("survived", current_task().id)
