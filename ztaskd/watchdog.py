@@ -204,7 +204,7 @@ class Watchdog:
 
     def _write_report(self) -> None:
         found = stacks.of_thread(self._hub_thread)
-        hub = "the hub turns"
+        hub = "the hub turns" if self._after else "nobody watches the hub (ZTASKD_HUB_BLOCKED_AFTER)"
         if self._blocking is not None:
             seconds = time.monotonic() - self._blocking.began
             hub = f"the hub has not turned for {seconds:.1f} s"
