@@ -41,6 +41,8 @@ sleep = monkey.get_original("time", "sleep")
 # Looks within the time after which the hub counts as blocked. (One of them while it has nothing to do.)
 LOOKS = 4
 
+SHORTEST = 0.005  # seconds between two of them
+
 # Seconds after which a blocking that lasts is told; and again whenever it has become twice as long.
 LASTING = 1.0
 
@@ -66,7 +68,7 @@ class Watchdog:
         self._reader = stacks.Reader(execute.__file__, "inside")
         self._report = Report(slots, children, workers, self._reader, self.totals)
         self._hub_thread, self._loop = thread_id(), gevent.get_hub().loop
-        self._pause = self._after / LOOKS
+        self._pause = self._after and max(self._after / LOOKS, SHORTEST)
         self._idle = False  # at the last look, the hub waited for something to do
         self._turn = -1  # of the hub at the last look; when it began, or later; when that look was
         self._turned = self._looked = time.monotonic()
