@@ -65,6 +65,13 @@ def keep_seconds(value: object) -> float | None:
     return None if value is None else seconds(value)
 
 
+def some_seconds(value: object) -> float | None:
+    """None: never."""
+    if value is not None and seconds(value) <= 0:
+        raise ValueError("must be more than 0 seconds, or None")
+    return None if value is None else seconds(value)
+
+
 def text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("must be a string")
@@ -185,6 +192,10 @@ class Settings:
     # Bytes that must be free on the disk of an SQLite journal for tasks to be started: room for the ends of
     # what runs, for the write-ahead log, and for a person to react. 0 switches the watch off.
     headroom = Setting(32 * 2**20, count)
+    # Seconds after which a hub that does not turn is blocked: who waits for a page notices. 0: nobody watches.
+    hub_blocked_after = Setting(0.25, seconds)
+    # Seconds after which the process ends when a task that blocks it cannot be ended. None: it is only logged.
+    exit_when_blocked = Setting(None, some_seconds)
     # The node's name; None is the host's name. One node of a name at a time.
     node = Setting(None, node_name)
 

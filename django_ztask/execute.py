@@ -55,6 +55,11 @@ def current_task() -> CurrentTask | None:
     return _current.get()
 
 
+def task_in(context: contextvars.Context) -> CurrentTask | None:
+    """The task whose context that is."""
+    return context.get(_current)
+
+
 def is_async(function: Callable[..., Any]) -> bool:
     """True when calling it makes a coroutine. (Asked once for each task function.)"""
     return iscoroutinefunction(function)

@@ -14,6 +14,7 @@ def main() -> NoReturn:
     """The console script `ztaskd`, and `python -m ztaskd`."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_booting)
+    signal.signal(signal.SIGUSR1, lambda number, frame: None)  # until there is something to report
     from ztaskd import cli, syspath
 
     syspath.take_over()

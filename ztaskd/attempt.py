@@ -9,27 +9,24 @@ from functools import partial
 from typing import Any
 
 import gevent
-from gevent import Timeout
 from msgspec.structs import replace
 
 from django_ztask import crashpoints, execute, lifecycle
 from django_ztask.conf import conf
-from django_ztask.errors import TaskCancelled, TaskInterrupted, TimeLimitExceeded
+from django_ztask.errors import TaskCancelled, TaskInterrupted
 from django_ztask.execute import CurrentTask
 from django_ztask.lifecycle import Event, Kind, Outcome, RetryPolicy
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
 from ztaskd.awaiting import Call
 from ztaskd.coroutines import Coroutines
+from ztaskd.limits import HARD, Limit
 from ztaskd.storage import TROUBLE
 from ztaskd.surroundings import Surroundings
 from ztaskd.workers.pool import Ended, Workers
 
 # A policy's numbers beyond this one (32 years, or as many retries) were never meant: somebody edited the row.
 MOST = 1e9
-
-# Seconds that a task in a child has for its own cleaning up after its soft limit.
-HARD = 10.0
 
 # Of an outcome after which nobody asks for it.
 NO_RETRY = RetryPolicy(count=0, after=0.0)
@@ -199,7 +196,7 @@ def _limit(task: Claimed) -> AbstractContextManager[Any]:
     seconds = _seconds(task, "timeout")
     if seconds is None:
         return nullcontext()
-    return Timeout(seconds, TimeLimitExceeded(f"the task ran longer than its timeout of {seconds:g} s"))
+    return Limit(seconds, _seconds(task, "hard_timeout"))
 
 
 def _throw(greenlet: Any, call: Call) -> None:

@@ -40,7 +40,7 @@ class Call:
         self.is_over = False
         self.made: set[asyncio.Task[Any]] = set()  # tasks of asyncio that the coroutine has started
         self.threads: set[Future[Any]] = set()  # and what it has given to threads
-        self._coroutine = coroutine
+        self.coroutine = coroutine
         self._insist = insist
         self._items: SimpleQueue[Any] = SimpleQueue()  # what the place does next
         self._task: asyncio.Task[Any] | None = None
@@ -132,7 +132,7 @@ class Call:
 
     async def _supervise(self) -> None:
         try:
-            self._ended = await self._coroutine, None
+            self._ended = await self.coroutine, None
         except BaseException as error:
             frames = error.__traceback__
             self._ended = None, error.with_traceback(frames and frames.tb_next)  # (this frame tells nothing)
@@ -147,7 +147,7 @@ class Call:
             await asyncio.wait(left)
         for task in left:
             if not task.cancelled() and (error := task.exception()) is not None:
-                logger.error("what %r has left behind raised", self._coroutine, exc_info=error)
+                logger.error("what %r has left behind raised", self.coroutine, exc_info=error)
         while self.threads:
             await asyncio.wait([asyncio.wrap_future(future) for future in self.threads])
 
@@ -171,7 +171,7 @@ class Call:
         if not task.cancelled():
             task.exception()
         if self._ended is None:  # it was cancelled before its first step
-            self._coroutine.close()
+            self.coroutine.close()
             self._ended = None, asyncio.CancelledError()
         # (It would keep itself: a dictionary with weak keys holds on to its values, and this one to its key.)
         SyncToAsync.context_to_thread_executor.pop(self._place, None)

@@ -42,7 +42,8 @@ examples:
   ztaskd --check                                       are settings, database and task modules fine?
   ztaskd prune --older-than 7d --dry-run               how many tasks succeeded more than a week ago?
 
-Signals: TERM or INT finishes what runs (up to --grace seconds), a second one stops at once.
+Signals: TERM or INT finishes what runs (up to --grace seconds), a second one stops at once; USR1 logs what every
+slot and child process does (task, age, stack), and which task functions have blocked the daemon.
 """
 
 

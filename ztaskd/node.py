@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from ztaskd.lease import Lease
 from ztaskd.reader import Reader
 from ztaskd.services import Services, every
 from ztaskd.storage import TROUBLE, storage_for
+from ztaskd.watchdog import Watchdog
 from ztaskd.workers.pool import Workers
 from ztaskd.workers.temporary import TemporaryWorkers
 
@@ -91,17 +92,15 @@ class Node:
 
     def _lanes(self, attempts: Attempts) -> list[Lane]:
         """The first is that of tasks which do not say where they run."""
-
-        def died(dead: Any) -> None:
-            self._lost("slot", dead.exception)
-
+        died = functools.partial(self._lost, "slot")
         attempts.workers, attempts.suspects = self.workers, self.suspects
         here = slots.Slots(self.concurrency, attempts.run, died)
         children = slots.Slots(self.workers.size, attempts.run_in_child, died)
-        suspects = SuspectsLane(slots.Slots(self.suspects.size, attempts.run_suspect, died))
+        suspects = slots.Slots(self.suspects.size, attempts.run_suspect, died)
+        self.watchdog = Watchdog(here, [(children, self.workers), (suspects, self.suspects)])
         if self.multiprocess:
-            return [Lane(MORE_CHILDREN, children), Lane(FEWER_SLOTS, here), suspects]
-        return [Lane(SLOTS, here), Lane(CHILDREN, children), suspects]
+            return [Lane(MORE_CHILDREN, children), Lane(FEWER_SLOTS, here), SuspectsLane(suspects)]
+        return [Lane(SLOTS, here), Lane(CHILDREN, children), SuspectsLane(suspects)]
 
     def bind(self) -> None:
         """Takes the address. Raises AddressInUse or BadAddress."""
@@ -110,6 +109,7 @@ class Node:
     def run(self, replay: bool, began: float) -> Exit:
         """Serves until a signal or a service that cannot be mended ends it. Returns the exit code."""
         self._watch_signals()
+        self.watchdog.start()
         self.committer.start()
         self.services.start("committer", self.committer.serve, mend=False)
         self.housekeeping.look_at_disk()

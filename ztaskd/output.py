@@ -44,6 +44,10 @@ class Standard:
                 self._kept[fd] = _duplicate(fd), _identity(fd)
         self._note()
 
+    def duplicate(self, fd: int) -> int:
+        """Leads where `fd` should, whatever a task does to that."""
+        return self._kept[fd][0]
+
     def follow(self) -> None:
         """1 and 2 lead elsewhere from now on."""
         for fd in (1, 2):

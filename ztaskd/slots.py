@@ -27,14 +27,17 @@ LOCK_POLL, LOCK_POLL_MAX = 0.001, 0.02
 class Slots:
     """Up to `size` greenlets that live as long as the node, each running one task at a time.
 
-    `run` raises nothing; should it do so all the same, `died` gets the dead greenlet.
+    `run` raises nothing; should it do so all the same, `died` gets it.
     """
 
-    def __init__(self, size: int, run: Callable[[Claimed], None], died: Callable[[Any], None]) -> None:
+    def __init__(
+        self, size: int, run: Callable[[Claimed], None], died: Callable[[BaseException], None]
+    ) -> None:
         self.size = size
         self.run = run
         self.died = died
         self.running: dict[Any, Claimed] = {}
+        self.began: dict[Any, float] = {}  # time.monotonic()
         self._greenlets: list[Any] = []
         self._waiting: Queue[Claimed] = Queue()
         self._idle = 0
@@ -45,7 +48,7 @@ class Slots:
         self._waiting.put(task)
         if self._waiting.qsize() > self._idle and len(self._greenlets) < self.size:
             greenlet = gevent.spawn(self._live)
-            greenlet.link_exception(self.died)
+            greenlet.link_exception(lambda dead: self.died(dead.exception))
             self._greenlets.append(greenlet)
             self._idle += 1
 
@@ -90,11 +93,12 @@ class Slots:
     def _run_one(self, task: Claimed) -> None:
         self._idle -= 1
         greenlet = gevent.getcurrent()
+        self.began[greenlet] = time.monotonic()
         self.running[greenlet] = task
         try:
             self.run(task)
         finally:
-            del self.running[greenlet]
+            del self.running[greenlet], self.began[greenlet]
             self._idle += 1
 
     def _breathe(self) -> None:

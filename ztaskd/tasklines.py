@@ -130,6 +130,9 @@ def unknown(task: Claimed, reason: str | None) -> None:
 def _place(traceback: str | None) -> str:
     """Where it was raised: ` at shop/tasks.py:12`."""
     frames = re.findall(r'^  File "(.+)", line (\d+)', traceback or "", re.MULTILINE)
+    frames = [
+        frame for frame in frames if not frame[0].endswith("/ztaskd/limits.py")
+    ]  # (who raised it there)
     return f" at {frames[-1][0]}:{frames[-1][1]}" if frames else ""
 
 

@@ -31,6 +31,8 @@ DEFAULTS = {
     "ZTASKD_KEEP": 86400.0,
     "ZTASKD_HEADROOM": 32 * 2**20,
     "ZTASKD_LEASE": 15.0,
+    "ZTASKD_HUB_BLOCKED_AFTER": 0.25,
+    "ZTASKD_EXIT_WHEN_BLOCKED": None,
     "ZTASKD_NODE": socket.gethostname(),
 }
 
@@ -56,10 +58,14 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("ZTASKD_KEEP", 3600, 3600.0),
     ("ZTASKD_HEADROOM", 0, 0),
     ("ZTASKD_LEASE", 60, 60.0),
+    ("ZTASKD_HUB_BLOCKED_AFTER", 0, 0.0),
+    ("ZTASKD_HUB_BLOCKED_AFTER", 2, 2.0),
+    ("ZTASKD_EXIT_WHEN_BLOCKED", 0.5, 0.5),
     ("ZTASKD_NODE", "web-1.example_x@y", "web-1.example_x@y"),
 ]
 
 BAD: list[tuple[str, Any]] = [
+    *[("ZTASKD_EXIT_WHEN_BLOCKED", value) for value in (0, -1, "5", True, NAN, INF)],
     *[("ZTASKD_KEEP", value) for value in (-1, True, "1d", float("nan"))],
     *[("ZTASKD_HEADROOM", value) for value in (-1, None, 1.5, True, "32M")],
     *[("ZTASKD_URL", value) for value in (None, "", 5555, [], [None], {}, b"tcp://a:1")],
@@ -89,7 +95,7 @@ BAD: list[tuple[str, Any]] = [
     *[("ZTASKD_RETRY_COUNT", value) for value in (-1, 1.0, "5", True, None)],
     *[
         (name, value)
-        for name in ("ZTASKD_RETRY_AFTER", "ZTASKD_GRACE", "ZTASKD_LEASE")
+        for name in ("ZTASKD_RETRY_AFTER", "ZTASKD_GRACE", "ZTASKD_LEASE", "ZTASKD_HUB_BLOCKED_AFTER")
         for value in (-0.1, "5", True, None, NAN, INF, 10**400)
     ],
     *[("ZTASKD_CONCURRENCY", value) for value in (0, -5, 1.5, "100", True, None)],

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ztaskd import project, syspath
-from ztaskd.workers import frames
+from ztaskd.workers import frames, sheet
 
 # prctl's numbers (linux/prctl.h).
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
@@ -89,6 +89,7 @@ class Lines(logging.Handler):
 
 def main() -> None:
     """Its arguments: its name, the daemon's process id, the log's level."""
+    sheet.answer()
     syspath.take_over()
     name, parent, level = sys.argv[1:]
     _follow_parent(int(parent), name)

@@ -152,6 +152,13 @@ class Workers:
         """The process id of each child by its name."""
         return {worker.name: worker.pid for worker in (*self._idle, *self._busy.values())}
 
+    def busy(self) -> dict[str, Worker]:
+        """By the id of its task."""
+        return dict(self._busy)
+
+    def idle(self) -> list[Worker]:
+        return list(self._idle)
+
     # -- one child after the other ------------------------------------------------------------------
 
     def _take(self) -> Worker:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +17,7 @@ from gevent.event import Event
 from django_ztask.execute import CurrentTask
 from django_ztask.rows import Claimed
 from ztaskd import syspath
-from ztaskd.workers import frames
+from ztaskd.workers import frames, sheet
 
 socketpair = monkey.get_original("socket", "socketpair")
 
@@ -57,6 +58,8 @@ class Worker:
         self.memory = 0  # its RSS in bytes, after the last of them
         self.idle_since = 0.0  # monotonic
         self.code: int | None = None  # its exit status, as subprocess has it, when it is gone
+        self.current: tuple[Claimed | None, float] = None, 0.0  # its task, since when (time.monotonic())
+        self._sheet = sheet.Sheet()
         self._feed = frames.Feed()
         self._waiting: list[bytes] = []
         self._gone = Event()
@@ -64,7 +67,7 @@ class Worker:
         loop.install_sigchld()  # (from here on libev waits for all children, as it does once a task starts one)
         ours, theirs = socketpair()
         with theirs:
-            self.pid = _spawn(name, level, theirs.fileno())
+            self.pid = _spawn(name, level, theirs.fileno(), self._sheet.fd)
         self._socket = socket.socket(fileno=ours.detach())
         self._watcher = loop.child(self.pid, ref=False)
         self._watcher.start(self._ended)
@@ -77,6 +80,7 @@ class Worker:
 
     def run(self, task: Claimed, timeout: float | None) -> frames.Done:
         """One attempt in the child. Raises WorkerDied."""
+        self.current = task, time.monotonic()
         current = CurrentTask(task.id, task.function_name, task.attempt, task.retries_left)
         with suppress(OSError):  # (it is dead: what it leaves behind says so)
             self._socket.sendall(frames.pack(frames.Do(current, task.payload, task.mac, timeout)))
@@ -96,6 +100,17 @@ class Worker:
         if self.code is None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+    def ask_stack(self) -> None:
+        """What does it execute? (In any thread; only of one that has taken a task.)"""
+        self._sheet.wipe()
+        if self.code is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGUSR1)
+
+    def read_stack(self) -> str:
+        """What it has answered so far."""
+        return self._sheet.read()
 
     def _next(self) -> Any:
         """The next message that is no line of the log."""
@@ -143,8 +158,8 @@ class Worker:
             self._socket.shutdown(socket.SHUT_RD)
 
 
-def _spawn(name: str, level: int, fd: int) -> int:
-    """Starts the child, whose descriptor 3 is `fd`. (gevent's own subprocess would fork, in Python, beside threads;
+def _spawn(name: str, level: int, fd: int, paper: int) -> int:
+    """Starts the child, whose descriptor 3 is `fd`, and 4 is `paper`. (gevent's own subprocess would fork, in Python, beside threads;
     and the standard library's cannot be used once gevent is patched in.) Returns its process id."""
     return os.posix_spawn(
         sys.executable,
@@ -153,6 +168,7 @@ def _spawn(name: str, level: int, fd: int) -> int:
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, fd, frames.FD),
+            (os.POSIX_SPAWN_DUP2, paper, sheet.FD),
         ],
         setsid=True,
         setsigmask=[],

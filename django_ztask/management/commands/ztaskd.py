@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -25,6 +26,7 @@ class Command(BaseCommand):
             with contextlib.suppress(OSError):  # a reader that is gone
                 if stream is not None:  # rc.local may have closed it
                     stream.flush()
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until the daemon takes it: it asks for a report
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         os.execve(sys.executable, [sys.executable, *flags, "-m", "ztaskd", *argv[2:]], environment(argv[0]))
 

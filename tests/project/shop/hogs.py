@@ -1,0 +1,85 @@
+"""Task functions that do not let the daemon's hub turn, each in its own way."""
+
+import asyncio
+import ctypes
+import hashlib
+import time
+
+from gevent import monkey
+
+from django_ztask import current_task, task
+from tests.project.shop.tasks import note
+
+
+@task(retry_count=0)
+def compute(seconds):
+    note("began", current_task().id)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+@task(retry_count=0)
+def sleep_natively(seconds):
+    note("began", current_task().id)
+    monkey.get_original("time", "sleep")(seconds)
+
+
+@task(retry_count=0)
+def endless():
+    note("began", current_task().id)
+    while True:
+        pass
+
+
+@task(retry_count=0)
+def swallow():
+    """Goes on when it is interrupted, and ends at the second time."""
+    note("began", current_task().id)
+    try:
+        while True:
+            pass
+    except TimeoutError:
+        note("swallowed", current_task().id, time.time())
+    while True:
+        pass
+
+
+@task(retry_count=0)
+def hash_on(rounds):
+    """In C code that no signal ends, and that lets other threads run."""
+    note("began", current_task().id)
+    hashlib.pbkdf2_hmac("sha512", b"x", b"y", rounds)
+
+
+@task(retry_count=0)
+def hold_lock(seconds):
+    """In C code that lets no other Python thread run."""
+    note("began", current_task().id)
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+
+
+@task(retry_count=0)
+def hang_first(how):
+    """Blocks the daemon for a minute, at its first attempt."""
+    if current_task().attempt == 1:
+        {"python": compute, "c": hash_on, "lock": hold_lock}[how].function({"c": 60_000_000}.get(how, 60))
+    note("survived", current_task().id)
+
+
+@task(retry_count=0)
+async def compute_in_a_coroutine(seconds):
+    await asyncio.sleep(0.01)
+    compute.function(seconds)
+
+
+@task(retry_count=0)
+async def endless_in_a_coroutine():
+    await asyncio.sleep(0.01)
+    endless.function()
+
+
+@task(retry_count=0)
+async def wait_in_a_coroutine(seconds):
+    note("began", current_task().id)
+    await asyncio.gather(asyncio.sleep(seconds))
