@@ -76,7 +76,7 @@ class Limit:
         self.heard = True
         package = "" if frame is None else str(frame.f_globals.get("__name__")).partition(".")[0]
         here = gevent.getcurrent() is self.greenlet
-        coroutine = not here and execute.current_task() is self._task and package not in LOOP
+        coroutine = self._task is not None and execute.current_task() is self._task and package not in LOOP
         if package in NOT_HERE or not (here or coroutine):
             return
         if _running.get(self.greenlet) is self and self.is_due(time.monotonic()):

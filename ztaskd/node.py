@@ -92,7 +92,7 @@ class Node:
 
     def _lanes(self, attempts: Attempts) -> list[Lane]:
         """The first is that of tasks which do not say where they run."""
-        died = functools.partial(self._lost, "slot")
+        died: Callable[[Any], None] = lambda dead: self._lost("slot", dead.exception)  # noqa: E731
         attempts.workers, attempts.suspects = self.workers, self.suspects
         here = slots.Slots(self.concurrency, attempts.run, died)
         children = slots.Slots(self.workers.size, attempts.run_in_child, died)

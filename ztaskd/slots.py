@@ -27,12 +27,10 @@ LOCK_POLL, LOCK_POLL_MAX = 0.001, 0.02
 class Slots:
     """Up to `size` greenlets that live as long as the node, each running one task at a time.
 
-    `run` raises nothing; should it do so all the same, `died` gets it.
+    `run` raises nothing; should it do so all the same, `died` gets the dead greenlet.
     """
 
-    def __init__(
-        self, size: int, run: Callable[[Claimed], None], died: Callable[[BaseException], None]
-    ) -> None:
+    def __init__(self, size: int, run: Callable[[Claimed], None], died: Callable[[Any], None]) -> None:
         self.size = size
         self.run = run
         self.died = died
@@ -48,7 +46,7 @@ class Slots:
         self._waiting.put(task)
         if self._waiting.qsize() > self._idle and len(self._greenlets) < self.size:
             greenlet = gevent.spawn(self._live)
-            greenlet.link_exception(lambda dead: self.died(dead.exception))
+            greenlet.link_exception(self.died)
             self._greenlets.append(greenlet)
             self._idle += 1
 
