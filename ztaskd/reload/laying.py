@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from ztaskd.reload import sources
 from ztaskd.reload.snapshot import Snapshot
@@ -64,15 +65,16 @@ def _above(path: str) -> set[str]:
     return above
 
 
-def holds_more_folders(path: str, limit: int) -> bool:
-    """Whether there are more than `limit` folders in there, at any depth. Links are not followed."""
+def holds_more_folders(path: str, limit: int, left_out: Callable[[str], bool] = lambda name: False) -> bool:
+    """Whether there are more than `limit` folders in there, at any depth, without those of `left_out` names."""
     found, waiting = 0, [path]
     while waiting and found <= limit:
         try:
             with os.scandir(waiting.pop()) as entries:
-                folders = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+                folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
         except OSError:
             continue
-        found += len(folders)
-        waiting.extend(folders)
+        inside = [folder.path for folder in folders if not left_out(folder.name)]
+        found += len(inside)
+        waiting.extend(inside)
     return found > limit

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -42,21 +43,25 @@ class Watches:
         self._ring = ring
         self._observer: Observer | None = None  # type: ignore[valid-type]
         self._threads: set[threading.Thread] = set()
+        self._descriptors: set[int] = set()  # inotify instances
         self._heard: set[str] = set()
         self._canary = threading.Condition()
 
     def lay(self, plan: Mapping[str, bool]) -> None:
         """Watches these folders (recursively: True) and no others. Raises Silent; then it watches nothing."""
         self.close()
+        # Watchdog 7 warns, at length, when folders are made faster than it looks, and goes on as it should.
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         threads, descriptors = set(threading.enumerate()), _inotify_descriptors()
         try:
             self._lay(plan)
             self._probe()
         except OSError as error:
+            self._descriptors = _inotify_descriptors() - descriptors
             self.close()
-            _close_leaked(descriptors)
             raise Silent(reason(error)) from error
-        for descriptor in _inotify_descriptors() - descriptors:
+        self._descriptors = _inotify_descriptors() - descriptors
+        for descriptor in self._descriptors:
             os.set_inheritable(descriptor, False)
         self._threads = {
             thread for thread in set(threading.enumerate()) - threads if isinstance(thread, BaseThread)
@@ -120,6 +125,12 @@ class Watches:
             observer.stop()
             with suppress(RuntimeError):  # never started
                 observer.join(10)
+        # Watchdog 6 forgets the instance that it was filling when it failed, and both leave it to a thread that may be
+        # dead: with it, all the watches that are still to be had would be ours for ever.
+        for descriptor in self._descriptors & _inotify_descriptors():
+            with suppress(OSError):
+                os.close(descriptor)
+        self._descriptors = set()
 
     def ring(self, path: str | bytes, is_folder: bool) -> None:
         path = os.fsdecode(path)
@@ -180,10 +191,3 @@ def _inotify_descriptors() -> set[int]:
                 if os.readlink(f"/proc/self/fd/{name}") == "anon_inode:inotify":
                     found.add(int(name))
     return found
-
-
-def _close_leaked(before: set[int]) -> None:
-    """Watchdog 6 forgets the instance it was filling when it failed, with all the watches that were still to be had."""
-    for descriptor in _inotify_descriptors() - before:
-        with suppress(OSError):
-            os.close(descriptor)

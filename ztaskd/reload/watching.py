@@ -157,20 +157,21 @@ class Watcher:
             return rung
 
     def _run(self) -> None:
-        pause, patrol = TICK, time.monotonic() + PATROL
+        cost, patrol = 0.0, time.monotonic() + PATROL
         while not self._ended:
-            rung = self._wait(pause)
+            rung = self._wait(max(POLL, 20 * cost) if self._polling else TICK)
             began = time.monotonic()
             try:
                 if self._polling:
-                    if self._differs():
+                    differs = self._differs()
+                    cost = time.monotonic() - began
+                    if differs:
                         self._gather()
                 elif rung or began >= patrol or self._is_odd():
                     self._gather()
                     patrol = time.monotonic() + PATROL
             except Exception as error:
                 self._say(logging.ERROR, f"cannot look for changes of code: {error!r}")
-            pause = max(POLL, 20 * (time.monotonic() - began)) if self._polling else TICK
 
     def _gather(self) -> None:
         """Waits for the end of a burst, looks, and tells if there is anything to tell."""
