@@ -8,6 +8,7 @@ import select
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,7 +27,9 @@ class Watched:
     def __init__(self, base: Path, folders: Iterable[Path], files: Iterable[Path], poll: bool) -> None:
         self.base = base
         self.lines: list[tuple[int, str]] = []
-        self.watcher = Watcher(folders, files, poll=poll, say=lambda level, line: self.lines.append((level, line)))
+        self.watcher = Watcher(
+            folders, files, poll=poll, say=lambda level, line: self.lines.append((level, line))
+        )
         self.watcher.start()
 
     def warnings(self) -> list[str]:
@@ -75,7 +78,7 @@ def again(test: str, program: list[str], folder: Path, environment: dict[str, st
 
 
 def is_again() -> bool:
-    return "ZTASKD_TEST_AGAIN" in os.environ
+    return bool(os.environ.get("ZTASKD_TEST_AGAIN"))
 
 
 def as_somebody(test: str, folder: Path) -> bool:

@@ -32,6 +32,9 @@ HEARD: list[type[events.FileSystemEvent]] = [
 CANARY = ".ztaskd-canary-"
 
 
+ENDING = 5.0  # seconds within which watchdog's threads end
+
+
 class Silent(Exception):
     """Events do not arrive, and why."""
 
@@ -119,18 +122,21 @@ class Watches:
     def close(self) -> None:
         """Ends watchdog's threads. Twice is fine."""
         observer, self._observer = self._observer, None
+        descriptors, self._descriptors = self._descriptors, set()
         self._threads = set()
         self._heard.clear()
         if observer is not None:
-            observer.stop()
-            with suppress(RuntimeError):  # never started
-                observer.join(10)
+            # One of its threads may have died with a lock in its hand: then it never ends, and is left alone.
+            ending = threading.Thread(target=_end, args=(observer,), daemon=True)
+            ending.start()
+            ending.join(ENDING)
+            if ending.is_alive():
+                return
         # Watchdog 6 forgets the instance that it was filling when it failed, and both leave it to a thread that may be
         # dead: with it, all the watches that are still to be had would be ours for ever.
-        for descriptor in self._descriptors & _inotify_descriptors():
+        for descriptor in descriptors & _inotify_descriptors():
             with suppress(OSError):
                 os.close(descriptor)
-        self._descriptors = set()
 
     def ring(self, path: str | bytes, is_folder: bool) -> None:
         path = os.fsdecode(path)
@@ -148,6 +154,12 @@ class _Bell(events.FileSystemEventHandler):
     def dispatch(self, event: events.FileSystemEvent) -> None:
         for path in (event.src_path, event.dest_path):
             self.watches.ring(path, event.is_directory)
+
+
+def _end(observer: BaseThread) -> None:
+    observer.stop()
+    with suppress(RuntimeError):  # never started
+        observer.join()
 
 
 def _sing(folder: str) -> str:
