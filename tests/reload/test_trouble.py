@@ -132,9 +132,8 @@ def test_a_thread_of_watchdog_that_dies_means_polling(project: Path, watch: Watc
     threads = sorted(watched.watcher._watches._threads, key=lambda thread: type(thread).__name__)
     assert len(threads) == 3
     threads[which].should_keep_running = lambda: False  # type: ignore[attr-defined]
-    (project / "shop" / "views.py").write_text(
-        "answer = 42\n"
-    )  # wakes it, and it ends; perhaps with the news
+    # This wakes it, and it ends; perhaps with the news.
+    (project / "shop" / "views.py").write_text("answer = 42\n")
     watched.wait_for_a_warning()
     assert watched.warnings() == [
         "no events for changes of code: a thread of watchdog has died; looking every 0.1 s instead"
