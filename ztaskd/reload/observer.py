@@ -58,7 +58,8 @@ class Watches:
         threads, descriptors = set(threading.enumerate()), _inotify_descriptors()
         try:
             self._lay(plan)
-            self._probe()
+            if sys.platform == "linux":
+                self._probe()
         except OSError as error:
             self._descriptors = _inotify_descriptors() - descriptors
             self.close()
