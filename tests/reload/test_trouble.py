@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from watchdog import events
 from watchdog.observers import Observer
 
 from tests.reload.conftest import Watch
-from tests.reload.watched import again, is_again
+from tests.reload.watched import ROOT, again, is_again
 from ztaskd.reload import observer, watching
 
 
@@ -160,3 +161,32 @@ def test_a_watchdog_that_never_ends_is_left_alone(
         if thread is not threading.current_thread():
             thread.join(30)
             assert not thread.is_alive()
+
+
+def test_watchdog_itself_writes_nothing(
+    project: Path, watch: Watch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    watched = watch()
+    for number in range(10):  # each time, watches are laid anew
+        (project / f"new{number}").mkdir()
+        (project / f"new{number}" / "module.py").write_text("1")
+        watched.expect(f"project/new{number}/module.py")
+    watched.watcher.stop()
+    assert caplog.records == []
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
+def test_it_needs_neither_the_project_nor_gevent() -> None:
+    names = sorted(path.stem for path in Path(watching.__file__).parent.glob("*.py"))
+    code = f"""
+import importlib, sys
+for name in {names}:
+    importlib.import_module("ztaskd.reload." + name if name != "__init__" else "ztaskd.reload")
+print([name for name in ("django", "django_ztask", "gevent", "greenlet", "zmq") if name in sys.modules])
+"""
+    if is_again():
+        pytest.skip("the same in each process")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")

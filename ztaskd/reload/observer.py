@@ -5,6 +5,7 @@ full queues and its own recursion leave incomplete: who is rung looks for himsel
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 import tempfile
@@ -53,7 +54,9 @@ class Watches:
     def lay(self, plan: Mapping[str, bool]) -> None:
         """Watches these folders (recursively: True) and no others. Raises Silent; then it watches nothing."""
         self.close()
-        # Watchdog 7 warns, at length, when folders are made faster than it looks, and goes on as it should.
+        # Watchdog 7 warns, at length, when folders are made faster than it looks, and logs errors when it is stopped.
+        # Both are harmless; what matters is said by who rings.
+        logging.getLogger("watchdog").setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         threads, descriptors = set(threading.enumerate()), _inotify_descriptors()
         try:
