@@ -1,11 +1,10 @@
-"""The node: start, serve, drain, stop. Owns the service greenlets and the signal flags."""
+"""The node: start, serve, drain, stop. Owns the service greenlets."""
 
 from __future__ import annotations
 
 import functools
 import gc
 import os
-import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,16 +18,20 @@ from gevent.event import Event
 from django_ztask import __version__, journal, transport
 from django_ztask.conf import conf
 from ztaskd import events, slots
+from ztaskd.again import program
 from ztaskd.attempt import Attempts
 from ztaskd.cli import Exit
 from ztaskd.committer import Committer
 from ztaskd.dispatch import Dispatcher
+from ztaskd.handover import Handover
 from ztaskd.housekeeping import Housekeeping
 from ztaskd.intake import Intake
 from ztaskd.lanes import CHILDREN, FEWER_SLOTS, MORE_CHILDREN, SLOTS, Lane
 from ztaskd.lease import Lease
 from ztaskd.reader import Reader
+from ztaskd.restart import Restart
 from ztaskd.services import Services, every
+from ztaskd.signals import Signals
 from ztaskd.storage import TROUBLE, storage_for
 from ztaskd.workers.pool import Workers
 
@@ -40,10 +43,6 @@ TEND = 0.5
 
 # Seconds in which the last outcomes must be written; what is not stays claimed, and is recovered.
 FLUSH = 5.0
-
-# One stop request often arrives twice at once: from a terminal or a `timeout` to the process group, and
-# from a parent that passes it on. A second one within these seconds is the first.
-SAME_REQUEST = 0.1
 
 thread_id = monkey.get_original("_thread", "get_ident")
 
@@ -61,6 +60,7 @@ class Node:
         grace: float,
         workers: Workers,
         multiprocess: bool,
+        handover: Handover | None,
     ) -> None:
         self.lease = lease
         self.grace = grace
@@ -72,13 +72,13 @@ class Node:
         self.housekeeping = Housekeeping(self.committer, self.dispatcher, lease.boot, locks, disk)
         self.intake = Intake(lease.url, Reader(self.dispatcher.named, lease.name))
         self.services = Services(self._lost)
-        self.signals = 0
-        self._last_signal = float("-inf")
+        self.handover = handover
         self.code = Exit.CLEAN
         self._hub_thread = thread_id()
         self._loop = gevent.get_hub().loop
         self._stop = Event()
-        self._signalled = self._loop.async_()
+        renew = handover.renew if handover else Restart(self._stop.set).ask
+        self.signals = Signals(self._stop.set, renew)
         slots.prepare_connections(self._hub_thread, thread_id)
         transport.deliver_to(self._deliver)
 
@@ -101,7 +101,7 @@ class Node:
 
     def run(self, replay: bool, began: float) -> Exit:
         """Serves until a signal or a service that cannot be mended ends it. Returns the exit code."""
-        self._watch_signals()
+        self.signals.watch()
         self.committer.start()
         self.services.start("committer", self.committer.serve, mend=False)
         self.housekeeping.look_at_disk()
@@ -115,6 +115,8 @@ class Node:
             self.workers.warm_up()
         gc.freeze()  # what the project has imported stays: the collector need not look through it again
         self._say_ready(began)
+        if self.handover is not None:
+            self.services.start("handover", functools.partial(self.handover.serve, self._stop.set))
         self._stop.wait()
         self._drain()
         return self.code
@@ -173,34 +175,20 @@ class Node:
 
     # -- stopping -----------------------------------------------------------------------------------
 
-    def _watch_signals(self) -> None:
-        self._signalled.start(self._stop.set)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._flag)
-
-    def _flag(self, number: int, frame: object) -> None:
-        """The handler may run inside any task: it only counts, and wakes the hub. The second signal does
-        not wait for the hub: a task may be hogging it."""
-        now = time.monotonic()
-        if now > self._last_signal + SAME_REQUEST:
-            self.signals += 1
-        self._last_signal = now
-        if self.signals > 1:
-            # No logging, whose lock may be held here. (stderr is the log's.)
-            os.write(2, b"ztaskd: second signal: stopped at once; what ran is recovered at the next start\n")
-            os._exit(Exit.CRASH)
-        self._signalled.send()
-
     def _drain(self) -> None:
         """Takes no more, waits for what runs, interrupts what is left, writes everything down."""
         self.services.end("intake")
         self.intake.close()
         self.dispatcher.drain()
+        grace = self.grace
+        if self.handover is not None and self.handover.asked:
+            grace = self.handover.grace
+            self.handover.pass_on(self.committer, self.services)
         running = self.dispatcher.running()
         if running:
-            text = f"stopping: {len(running)} task(s) run, waiting up to {self.grace:g} s (a second signal stops at once)"
+            text = f"stopping: {len(running)} task(s) run, waiting up to {grace:g} s (a second signal stops at once)"
             events.emit("note", text=text)
-        grace = self.grace if self.code is Exit.CLEAN else 0
+        grace = grace if self.code is Exit.CLEAN else 0
         given_up = False
         if not self.dispatcher.drained.wait(grace):
             self.dispatcher.interrupt()
@@ -227,4 +215,4 @@ class Node:
                 "warning", text="stopped; outcomes that could not be written are recovered at the next start"
             )
         if given_up or not written:
-            os._exit(self.code)
+            program.leave(self.code)

@@ -1,0 +1,282 @@
+"""Which daemon serves, which boots, which finish: *boot, then take over*. No descriptor is waited for in here.
+
+change -> boot (the old one serves) -> ready -> the old one hands over -> released -> go -> serving
+                    |
+                    +-> refused: the old one goes on, the next edit tries again
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from ztaskd.cli import Exit
+from ztaskd.reload import protocol, say, sources
+from ztaskd.reload.bytecode import remove_bytecode
+from ztaskd.reload.child import Child, Phase
+
+# Seconds beyond the grace in which a daemon lets go, or is gone: its tasks clean up, its last outcomes are written.
+LET_GO, GONE = 2.0, 10.0
+
+# Seconds that a daemon has to end by a second signal.
+AT_ONCE = 1.0
+
+# Seconds before a start is tried again that no edit mends, doubled each time; what serves so long may crash anew.
+PAUSE, PAUSE_MOST, SOUND = 0.5, 30.0, 10.0
+
+# Files named in a line.
+NAMED = 3
+
+log = say.logger
+
+
+class Loop(Protocol):
+    """Calls back when a descriptor or socket is readable."""
+
+    def listen(self, file: Any, callback: Callable[[], None]) -> None: ...
+
+    def unlisten(self, file: Any) -> None: ...
+
+
+class Watching(Protocol):
+    """What watches the files."""
+
+    def watch(self, folders: list[Path], files: list[Path]) -> None: ...
+
+    def take(self) -> frozenset[Path]: ...
+
+
+class Reloader:
+    """`grace`: seconds for what an old daemon still runs."""
+
+    def __init__(self, grace: float, watcher: Watching, loop: Loop) -> None:
+        self.grace = grace
+        self.watcher = watcher
+        self.loop = loop
+        self.code = int(Exit.CLEAN)
+        self.stopping = False
+        self.serving: Child | None = None
+        self.coming: Child | None = None  # boots, is ready, or takes over
+        self.others: list[Child] = []  # finish, or were killed
+        self._replay = True  # until a daemon has done it
+        self._served = False  # at least once
+        self._again = False  # a change came while one took over
+        self._retry: float | None = None  # monotonic: when to try again what no edit mends
+        self._pause = PAUSE
+        self._said = ""  # the last reason why nothing came up
+
+    def begin(self) -> None:
+        self.watcher.take()
+        self._boot()
+
+    def over(self) -> bool:
+        return self.stopping and not self._all()
+
+    # -- what happens -------------------------------------------------------------------------------
+
+    def changed(self, paths: frozenset[Path]) -> None:
+        """The code has: these files, or (HUP) who knows."""
+        if self.stopping:
+            return
+        remove_bytecode(paths)
+        if paths:
+            log.info("changed: %s", _names(paths))
+        self._said, self._retry = "", None
+        if self.coming is not None and self.coming.phase is not Phase.BOOTING:
+            self._again = True  # (the old one is letting go, or has: first somebody must serve)
+            return
+        if self.coming is not None:
+            self._discard_coming()
+        self._boot()
+
+    def _discard_coming(self) -> None:
+        assert self.coming is not None
+        self.coming.discard()
+        self.others.append(self.coming)
+        self.coming = None
+
+    def _boot(self) -> None:
+        self._again, self._retry = False, None
+        try:
+            child = Child(self._replay, self.serving)
+        except OSError as error:
+            log.error("no process can be started for the new code: %s", error)
+            self._try_later()
+            return
+        self.coming = child
+        self.loop.listen(child.socket, partial(self._heard, child))
+        self.loop.listen(child.gone, partial(self._gone, child))
+
+    def _heard(self, child: Child) -> None:
+        messages = child.read()
+        if child.ended:
+            self.loop.unlisten(child.socket)
+        for message in messages:
+            word = message["word"]
+            if word == protocol.READY:
+                self._ready(child, message)
+            elif word == protocol.SERVING:
+                self._serves(child)
+            elif word == protocol.RELEASED:
+                self._released(child)
+            elif word == protocol.REFUSED:
+                child.refusal = message
+                self._watch(message)
+
+    def _ready(self, child: Child, message: protocol.Message) -> None:
+        child.url = message["url"]
+        self._watch(message)
+        if child is not self.coming:
+            return
+        child.phase = Phase.READY
+        if self.serving is None:
+            self._go()
+        elif self.serving.phase is Phase.SERVING:
+            self.serving.phase = Phase.HANDING_OVER
+            self.serving.deadline = time.monotonic() + self.grace + LET_GO
+            self.serving.tell(protocol.HAND_OVER)
+
+    def _watch(self, message: protocol.Message) -> None:
+        say.use_zone(message["zone"])
+        self.watcher.watch(
+            [Path(path) for path in message["folders"]], [Path(path) for path in message["files"]]
+        )
+
+    def _released(self, child: Child) -> None:
+        child.phase = Phase.FINISHING
+        child.deadline = time.monotonic() + self.grace + GONE
+        if child is self.serving:
+            self.serving = None
+            self.others.append(child)
+            self._go()
+            if self.coming is None and not self.stopping:
+                self._boot()
+
+    def _go(self) -> None:
+        """Nobody serves: who is ready does."""
+        if self.coming is not None and self.coming.phase is Phase.READY:
+            self.coming.phase = Phase.TAKING_OVER
+            self.coming.tell(protocol.GO)
+
+    def _serves(self, child: Child) -> None:
+        if child is not self.coming:
+            return
+        child.phase, child.served = Phase.SERVING, time.monotonic()
+        self.serving, self.coming = child, None
+        if self._served:
+            log.info("reloaded in %.2f s: pid %d serves", time.monotonic() - child.began, child.pid)
+        self._replay, self._served, self._said = False, True, ""
+        if self._again and not self.stopping:
+            self._boot()
+
+    # -- ends ---------------------------------------------------------------------------------------
+
+    def _gone(self, child: Child) -> None:
+        if not child.ended:
+            self._heard(child)
+        if not child.ended:  # (something that it has left behind holds the socket open)
+            self.loop.unlisten(child.socket)
+        self.loop.unlisten(child.gone)
+        child.bury()
+        if child is self.coming:
+            self.coming = None
+            self._not_come_up(child)
+        elif child is self.serving:
+            self.serving = None
+            self._not_serving(child)
+        else:
+            self.others.remove(child)
+            if child.phase is Phase.FINISHING and child.code and not self.stopping:
+                log.error("pid %d, which had handed over: %s", child.pid, child.end())
+
+    def _not_come_up(self, child: Child) -> None:
+        if self.stopping:
+            return
+        refusal = child.refusal or {"code": Exit.CRASH, "reason": child.end(), "final": False}
+        code, reason = refusal["code"], refusal["reason"]
+        passes = code in (Exit.ADDRESS_IN_USE, Exit.DATABASE) or (child.code or 0) < 0
+        passes = passes or child.phase is Phase.TAKING_OVER
+        if not self._served and (refusal["final"] or code in (Exit.ADDRESS_IN_USE, Exit.DATABASE)):
+            say.to_terminal(reason)
+            self.stopping, self.code = True, code
+            return
+        goes_on = "the old code goes on" if self.serving is not None else "nothing is served"
+        if reason != self._said:
+            self._said = reason
+            then = "it is tried again, and after the next edit" if passes else "waiting for an edit"
+            log.error("the new code does not come up, %s; %s: %s", goes_on, then, reason)
+        if self._again:
+            self._boot()
+        elif passes:
+            self._try_later()
+
+    def _not_serving(self, child: Child) -> None:
+        """It let go without a word: it crashed, was killed, or somebody has stopped it by its own process id."""
+        if self.stopping:
+            self.code = self.code or child.code or 0
+        elif child.code == 0 and child.phase is Phase.SERVING:
+            log.info("pid %d was stopped: so the whole of it stops", child.pid)
+            self.stop()
+        else:
+            reason = child.refusal["reason"] if child.refusal else child.end()
+            if child.phase is not Phase.DISCARDED:
+                log.error("the daemon (pid %d) is gone, and is started again: %s", child.pid, reason)
+            if child.served is not None and time.monotonic() - child.served > SOUND:
+                self._pause = PAUSE
+            self._go()
+            if self.coming is None:
+                self._try_later()
+
+    def _try_later(self) -> None:
+        self._retry = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, PAUSE_MOST)
+
+    # -- the clock ----------------------------------------------------------------------------------
+
+    def wait(self) -> float | None:
+        """Seconds until the next `tick`, at the latest."""
+        times = [child.deadline for child in self._all()] + [self._retry]
+        known = [each for each in times if each is not None]
+        return max(0.0, min(known) - time.monotonic()) if known else None
+
+    def tick(self) -> None:
+        now = time.monotonic()
+        for child in self._all():
+            if child.deadline is not None and child.deadline <= now:
+                if not self.stopping:
+                    log.error("pid %d does not let go of what it runs: killed; that runs again", child.pid)
+                child.discard()
+        if self._retry is not None and self._retry <= now:
+            self._retry = None
+            if self.coming is None and not self.stopping:
+                self._boot()
+
+    # -- the end ------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """What runs is finished; what boots is not waited for."""
+        self.stopping, self._retry = True, None
+        if self.coming is not None and self.coming.phase is not Phase.TAKING_OVER:
+            self._discard_coming()
+        for child in (self.serving, self.coming):
+            if child is not None:
+                child.deadline = None
+                child.stop()
+
+    def stop_at_once(self) -> None:
+        self.code = int(Exit.CRASH)
+        for child in self._all():
+            child.stop()
+            child.deadline = time.monotonic() + AT_ONCE
+
+    def _all(self) -> list[Child]:
+        return [child for child in (self.serving, self.coming, *self.others) if child is not None]
+
+
+def _names(paths: frozenset[Path]) -> str:
+    names = sorted(sources.shown(path.name) for path in paths)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
