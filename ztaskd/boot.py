@@ -142,8 +142,6 @@ def _boot_lock(folder: Path, boot: str) -> Iterator[None]:
 
 def _code(link: Link) -> Code:
     """What the reloader is to watch, as far as it is known."""
-    from django.core.exceptions import ImproperlyConfigured
-
     from django_ztask.conf import conf
     from ztaskd.reload.folders import Code, folders_of_project
 
@@ -153,7 +151,7 @@ def _code(link: Link) -> Code:
     code = folders_of_project(sys.path, modules, Path.cwd(), say)
     try:
         named = tuple(Path(path).absolute() for path in conf.watch)
-    except ImproperlyConfigured:
+    except Exception:  # settings that do not load raise anything; why, is said elsewhere
         named = ()
     return Code(code.folders, (*code.files, *named))
 

@@ -180,13 +180,13 @@ class Node:
         self.services.end("intake")
         self.intake.close()
         self.dispatcher.drain()
-        grace = self.grace
-        if self.handover is not None and self.handover.asked:
-            grace = self.handover.grace
-            self.handover.pass_on(self.committer, self.services)
+        grace, what, hint = self.grace, "stopping", " (a second signal stops at once)"
+        if (handover := self._replaced()) is not None:
+            grace, what, hint = handover.grace, "the new code takes over", " for them"
+            handover.pass_on(self.committer, self.services)
         running = self.dispatcher.running()
         if running:
-            text = f"stopping: {len(running)} task(s) run, waiting up to {grace:g} s (a second signal stops at once)"
+            text = f"{what}: {len(running)} task(s) run, waiting up to {grace:g} s{hint}"
             events.emit("note", text=text)
         grace = grace if self.code is Exit.CLEAN else 0
         given_up = False
@@ -209,10 +209,19 @@ class Node:
         self.workers.stop()
         written = self.committer.stop(max(0.1, deadline - time.monotonic()))
         if written:
-            events.emit("note", text="stopped" if self.code is Exit.CLEAN else "stopped after an error")
+            events.emit("note", text=self._last_words())
         else:
             events.emit(
                 "warning", text="stopped; outcomes that could not be written are recovered at the next start"
             )
         if given_up or not written:
             program.leave(self.code)
+
+    def _replaced(self) -> Handover | None:
+        """By new code, if that is why it ends."""
+        return self.handover if self.handover is not None and self.handover.asked else None
+
+    def _last_words(self) -> str:
+        if self.code is not Exit.CLEAN:
+            return "stopped after an error"
+        return "stopped" if self._replaced() is None else f"the old code has finished (pid {os.getpid()})"

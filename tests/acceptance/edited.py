@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from django_ztask import current_task, task
 from tests.project.shop.tasks import note
 
 VERSION = {version!r}
+
+if "EDITED_CALLER" not in os.environ:  # what is broken breaks the daemon, not the callers
+    import edited.more
 
 @task()
 def version():
@@ -31,9 +35,17 @@ def work(number, seconds=0.0):
         raise
     note("ended", number, VERSION, os.getpid(), time.time())
 
+@task()
+def gated(number, gate):
+    """Ends once there is a file at `gate`."""
+    note("began", number, VERSION, os.getpid(), time.time())
+    while not os.path.exists(gate):
+        time.sleep(0.01)
+    note("ended", number, VERSION, os.getpid(), time.time())
+
 @task(pool="process")
-def compute(number, seconds=0.0):
-    work.function(number, seconds)
+def compute(number, gate):
+    gated.function(number, gate)
 
 def loaded():
     {on_load}
@@ -48,7 +60,10 @@ class Edited:
         self.folder = site.folder / "code"
         self.tasks = self.folder / "edited" / "tasks.py"
         self.tasks.parent.mkdir(parents=True)
-        (self.tasks.parent / "__init__.py").touch()
+        self.more = self.tasks.parent / "more.py"
+        for path in (self.tasks.parent / "__init__.py", self.more):
+            path.touch()
+        self.gate = f"'{site.gate}'"
         site.settings |= {"ZTASKD_IMPORTS": ["edited.tasks"], "ZTASKD_ON_LOAD": ["edited.tasks.loaded"]}
         self.write("1")
 
@@ -57,10 +72,11 @@ class Edited:
         return os.pathsep.join([str(ROOT), str(self.folder)])
 
     def write(self, version: str, on_load: str = "pass", extra: str = "") -> None:
-        """Saves the tasks' module as most editors do: a new file takes the old one's place."""
+        """Saves the tasks' module."""
         self.save(self.tasks, TASKS.format(version=version, on_load=on_load) + extra)
 
     def save(self, path: Path, text: str) -> None:
+        """At once: a new file takes the old one's place."""
         new = path.with_name(f".{path.name}.new")
         new.write_text(text)
         new.replace(path)
@@ -70,10 +86,18 @@ class Edited:
         return self.daemon
 
     def call(self, code: str) -> Any:
-        return self.site.call(f"from edited.tasks import *\n{code}", PYTHONPATH=self.path)
+        """Runs `code` in a caller, to its end. Returns the last value it has shown."""
+        program = self.spawn(code)
+        assert program.wait(60) == 0, program.text
+        shown = program.text.splitlines()
+        return json.loads(shown[-1]) if shown else None
 
     def spawn(self, code: str) -> Program:
-        return self.site.spawn(f"from edited.tasks import *\n{code}", PYTHONPATH=self.path)
+        env = {"PYTHONPATH": self.path, "EDITED_CALLER": "1"}
+        return self.site.spawn(f"from edited.tasks import *\n{code}", **env)
+
+    def open_gate(self) -> None:
+        self.site.gate.touch()
 
     def version(self) -> str:
         """Of the code that runs a task now."""
@@ -81,7 +105,9 @@ class Edited:
 
     def wait_boots(self, number: int) -> None:
         """Until so many daemons have been ready since the start."""
-        wait_for(lambda: self.daemon.log.count(" ready in ") >= number, f"{number} daemons: {self.daemon.log}")
+        wait_for(
+            lambda: self.daemon.log.count(" ready in ") >= number, f"{number} daemons: {self.daemon.log}"
+        )
 
     def serving(self) -> int:
         """The process id of the daemon that was ready last."""
@@ -94,6 +120,7 @@ class Edited:
     def wait_line(self, word: str, *start: str) -> list[str]:
         """The first such line of the ledger, once it is there."""
         found = wait_for(
-            lambda: [line for line in self.lines(word) if tuple(line[: len(start)]) == start], f"{word} {start}"
+            lambda: [line for line in self.lines(word) if tuple(line[: len(start)]) == start],
+            f"{word} {start}",
         )
         return list(found[0])
