@@ -26,9 +26,7 @@ class Watched:
     def __init__(self, base: Path, folders: Iterable[Path], files: Iterable[Path], poll: bool) -> None:
         self.base = base
         self.lines: list[tuple[int, str]] = []
-        self.watcher = Watcher(
-            folders, files, poll=poll, say=lambda level, line: self.lines.append((level, line))
-        )
+        self.watcher = Watcher(folders, files, poll=poll, say=lambda level, line: self.lines.append((level, line)))
         self.watcher.start()
 
     def warnings(self) -> list[str]:
