@@ -24,6 +24,9 @@ GRACE = 2.0  # seconds: less than a long task needs, so that some are interrupte
 # Seconds between two saves, and for which broken code stays.
 BETWEEN, BROKEN = (0.2, 2.5), (1.0, 3.0)
 
+# How often the next save waits for a take-over, and for how many seconds at most.
+CALM, SERVED = 0.7, 10.0
+
 # A probe of the address every so many seconds.
 PROBE = 0.002
 
@@ -88,10 +91,21 @@ class Storm:
             way = self.random.choice(ways)
             way()
             self.done[way.__name__] += 1
+            if self.random.random() < CALM:
+                self.wait_served()
             time.sleep(self.random.uniform(*BETWEEN))
         self.write("last")
         self.last = time.time()
         return caller
+
+    def wait_served(self) -> None:
+        """Until there is a take-over, for a while. (The code may be what it was.)"""
+        before, deadline = self.reloads(), time.monotonic() + SERVED
+        while self.reloads() == before and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def reloads(self) -> int:
+        return self.edited.daemon.log.count("reloaded in ")
 
     # -- what is done to the code -------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ def test_no_task_is_lost_while_its_code_is_edited_broken_repaired_and_replaced(s
     edited.wait_line("ended", "after-49", "last")
     wait_until_all_is_done(storm, 120)
     verdict = judge(storm, ids)
-    reloads = edited.daemon.log.count("reloaded in ")
+    reloads = storm.reloads()
     figure(
         f"storm of {SECONDS:g} s (seed {SEED}): {len(ids)} tasks, {dict(storm.done)}, {reloads} reloads, "
         f"{verdict.interrupted} interruptions, longest call {longest * 1000:.0f} ms, "

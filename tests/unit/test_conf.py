@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ DEFAULTS = {
     "ZTASKD_KEEP": 86400.0,
     "ZTASKD_HEADROOM": 32 * 2**20,
     "ZTASKD_LEASE": 15.0,
+    "ZTASKD_WATCH": (),
     "ZTASKD_NODE": socket.gethostname(),
 }
 
@@ -56,10 +58,12 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("ZTASKD_KEEP", 3600, 3600.0),
     ("ZTASKD_HEADROOM", 0, 0),
     ("ZTASKD_LEASE", 60, 60.0),
+    ("ZTASKD_WATCH", [Path("/a/.env"), "flags.yaml"], ("/a/.env", "flags.yaml")),
     ("ZTASKD_NODE", "web-1.example_x@y", "web-1.example_x@y"),
 ]
 
 BAD: list[tuple[str, Any]] = [
+    *[("ZTASKD_WATCH", value) for value in (None, "flags.yaml", Path("flags.yaml"), [1], [""], {"a": 1})],
     *[("ZTASKD_KEEP", value) for value in (-1, True, "1d", float("nan"))],
     *[("ZTASKD_HEADROOM", value) for value in (-1, None, 1.5, True, "32M")],
     *[("ZTASKD_URL", value) for value in (None, "", 5555, [], [None], {}, b"tcp://a:1")],
