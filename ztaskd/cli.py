@@ -97,6 +97,23 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
     return parser
 
 
+def _add_reloading(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--noreload", action="store_true", help="do not reload when code changes (for production)")
+    add(
+        "--reload-grace",
+        type=_seconds,
+        default=5.0,
+        metavar="SECONDS",
+        help="at a reload, how long tasks go on in the old code (default 5)",
+    )
+    add(
+        "--reload-poll",
+        action="store_true",
+        help="look for changes every second, without the system's events",
+    )
+
+
 def _add_workers(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--multiprocess", action="store_true", help="run tasks in child processes unless they say otherwise")

@@ -124,3 +124,12 @@ class Edited:
             f"{word} {start}",
         )
         return list(found[0])
+
+
+def is_gone(pid: int) -> bool:
+    """Whether there is no such process any more."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False

@@ -10,7 +10,6 @@ import termios
 import pytest
 
 from tests.acceptance.daemon import MODULE, Program, wait_for
-from tests.acceptance.edited import Edited
 
 pytestmark = pytest.mark.acceptance
 
@@ -18,11 +17,6 @@ pytestmark = pytest.mark.acceptance
 IN_A_TERMINAL = (
     f"import fcntl, os, sys; fcntl.ioctl(0, {termios.TIOCSCTTY}, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
-
-
-@pytest.fixture
-def edited(site):
-    return Edited(site)
 
 
 def start(edited, *args):

@@ -7,7 +7,6 @@ import os
 
 import pytest
 
-from tests.acceptance.edited import Edited
 from tests.acceptance.storm import RATE, Probe, Storm, judge, wait_until_all_is_done
 
 pytestmark = pytest.mark.acceptance
@@ -16,11 +15,10 @@ SECONDS = float(os.environ.get("ZTASKD_STORM", "12"))
 SEED = int(os.environ.get("ZTASKD_STORM_SEED", "1"))
 
 
-def test_no_task_is_lost_while_its_code_is_edited_broken_repaired_and_replaced(site, figure):
-    edited = Edited(site)
+def test_no_task_is_lost_while_its_code_is_edited_broken_repaired_and_replaced(edited, figure):
     storm = Storm(edited, SEED)
     storm.prepare()
-    probe = Probe(site.folder / "run" / "node")
+    probe = Probe(edited.site.folder / "run" / "node")
     probe.start()
     caller = storm.run(SECONDS)
     assert caller.wait(SECONDS + 120) == 0, caller.text

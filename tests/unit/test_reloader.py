@@ -181,7 +181,7 @@ def test_whatever_ends_the_new_one_after_the_old_has_let_go_it_is_tried_again(re
     says(reloader, made[0], RELEASED)
     refuses(reloader, made[1], code)
     assert reloader.wait() is not None
-    reloader._retry = 0.0
+    reloader.failures.retry = 0.0
     reloader.tick()
     serve(reloader, made[2])
     assert reloader.serving is made[2]

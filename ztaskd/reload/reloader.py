@@ -14,21 +14,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ztaskd.cli import Exit
-from ztaskd.reload import protocol, say, sources
+from ztaskd.reload import protocol, say
 from ztaskd.reload.bytecode import remove_bytecode
 from ztaskd.reload.child import Child, Phase
+from ztaskd.reload.failures import Failures, ends_the_start, reason
 
 # Seconds beyond the grace in which a daemon lets go, or is gone: its tasks clean up, its last outcomes are written.
 LET_GO, GONE = 2.0, 10.0
 
 # Seconds that a daemon has to end by a second signal.
 AT_ONCE = 1.0
-
-# Seconds before a start is tried again that no edit mends, doubled each time; what serves so long may crash anew.
-PAUSE, PAUSE_MOST, SOUND = 0.5, 30.0, 10.0
-
-# Files named in a line.
-NAMED = 3
 
 log = say.logger
 
@@ -42,8 +37,6 @@ class Loop(Protocol):
 
 
 class Watching(Protocol):
-    """What watches the files."""
-
     def watch(self, folders: list[Path], files: list[Path]) -> None: ...
 
     def take(self) -> frozenset[Path]: ...
@@ -56,6 +49,7 @@ class Reloader:
         self.grace = grace
         self.watcher = watcher
         self.loop = loop
+        self.failures = Failures()
         self.code = int(Exit.CLEAN)
         self.stopping = False
         self.serving: Child | None = None
@@ -64,9 +58,6 @@ class Reloader:
         self._replay = True  # until a daemon has done it
         self._served = False  # at least once
         self._again = False  # a change came while one took over
-        self._retry: float | None = None  # monotonic: when to try again what no edit mends
-        self._pause = PAUSE
-        self._said = ""  # the last reason why nothing came up
 
     def begin(self) -> None:
         self.watcher.take()
@@ -82,29 +73,27 @@ class Reloader:
         if self.stopping:
             return
         remove_bytecode(paths)
-        if paths:
-            log.info("changed: %s", _names(paths))
-        self._said, self._retry = "", None
+        say.changed(paths)
+        self.failures.forget()
         if self.coming is not None and self.coming.phase is not Phase.BOOTING:
             self._again = True  # (the old one is letting go, or has: first somebody must serve)
-            return
-        if self.coming is not None:
+        else:
             self._discard_coming()
-        self._boot()
+            self._boot()
 
     def _discard_coming(self) -> None:
-        assert self.coming is not None
-        self.coming.discard()
-        self.others.append(self.coming)
-        self.coming = None
+        if self.coming is not None:
+            self.coming.discard()
+            self.others.append(self.coming)
+            self.coming = None
 
     def _boot(self) -> None:
-        self._again, self._retry = False, None
+        self._again, self.failures.retry = False, None
         try:
             child = Child(self._replay, self.serving)
         except OSError as error:
             log.error("no process can be started for the new code: %s", error)
-            self._try_later()
+            self.failures.try_later()
             return
         self.coming = child
         self.loop.listen(child.socket, partial(self._heard, child))
@@ -168,7 +157,8 @@ class Reloader:
         self.serving, self.coming = child, None
         if self._served:
             log.info("reloaded in %.2f s: pid %d serves", time.monotonic() - child.began, child.pid)
-        self._replay, self._served, self._said = False, True, ""
+        self._replay, self._served = False, True
+        self.failures.forget()
         if self._again and not self.stopping:
             self._boot()
 
@@ -195,23 +185,14 @@ class Reloader:
     def _not_come_up(self, child: Child) -> None:
         if self.stopping:
             return
-        refusal = child.refusal or {"code": Exit.CRASH, "reason": child.end(), "final": False}
-        code, reason = refusal["code"], refusal["reason"]
-        passes = code in (Exit.ADDRESS_IN_USE, Exit.DATABASE) or (child.code or 0) < 0
-        passes = passes or child.phase is Phase.TAKING_OVER
-        if not self._served and (refusal["final"] or code in (Exit.ADDRESS_IN_USE, Exit.DATABASE)):
-            say.to_terminal(reason)
+        code = None if self._served else ends_the_start(child)
+        if code is not None:
+            say.to_terminal(reason(child))
             self.stopping, self.code = True, code
-            return
-        goes_on = "the old code goes on" if self.serving is not None else "nothing is served"
-        if reason != self._said:
-            self._said = reason
-            then = "it is tried again, and after the next edit" if passes else "waiting for an edit"
-            log.error("the new code does not come up, %s; %s: %s", goes_on, then, reason)
-        if self._again:
-            self._boot()
-        elif passes:
-            self._try_later()
+        else:
+            self.failures.not_come_up(child, self.serving is not None)
+            if self._again:
+                self._boot()
 
     def _not_serving(self, child: Child) -> None:
         """It let go without a word: it crashed, was killed, or somebody has stopped it by its own process id."""
@@ -221,24 +202,16 @@ class Reloader:
             log.info("pid %d was stopped: so the whole of it stops", child.pid)
             self.stop()
         else:
-            reason = child.refusal["reason"] if child.refusal else child.end()
-            if child.phase is not Phase.DISCARDED:
-                log.error("the daemon (pid %d) is gone, and is started again: %s", child.pid, reason)
-            if child.served is not None and time.monotonic() - child.served > SOUND:
-                self._pause = PAUSE
+            self.failures.not_gone_on(child)
             self._go()
             if self.coming is None:
-                self._try_later()
-
-    def _try_later(self) -> None:
-        self._retry = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, PAUSE_MOST)
+                self.failures.try_later()
 
     # -- the clock ----------------------------------------------------------------------------------
 
     def wait(self) -> float | None:
         """Seconds until the next `tick`, at the latest."""
-        times = [child.deadline for child in self._all()] + [self._retry]
+        times = [child.deadline for child in self._all()] + [self.failures.retry]
         known = [each for each in times if each is not None]
         return max(0.0, min(known) - time.monotonic()) if known else None
 
@@ -249,8 +222,8 @@ class Reloader:
                 if not self.stopping:
                     log.error("pid %d does not let go of what it runs: killed; that runs again", child.pid)
                 child.discard()
-        if self._retry is not None and self._retry <= now:
-            self._retry = None
+        if self.failures.retry is not None and self.failures.retry <= now:
+            self.failures.retry = None
             if self.coming is None and not self.stopping:
                 self._boot()
 
@@ -258,8 +231,8 @@ class Reloader:
 
     def stop(self) -> None:
         """What runs is finished; what boots is not waited for."""
-        self.stopping, self._retry = True, None
-        if self.coming is not None and self.coming.phase is not Phase.TAKING_OVER:
+        self.stopping, self.failures.retry = True, None
+        if self.coming is None or self.coming.phase is not Phase.TAKING_OVER:
             self._discard_coming()
         for child in (self.serving, self.coming):
             if child is not None:
@@ -274,9 +247,3 @@ class Reloader:
 
     def _all(self) -> list[Child]:
         return [child for child in (self.serving, self.coming, *self.others) if child is not None]
-
-
-def _names(paths: frozenset[Path]) -> str:
-    names = sorted(sources.shown(path.name) for path in paths)
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

@@ -6,11 +6,17 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from logging.handlers import WatchedFileHandler
+from pathlib import Path
 from typing import Any
 
 from ztaskd.cli import LOG_FORMAT
+from ztaskd.reload import sources
+
+# Files named in a line.
+NAMED = 3
 
 logger = logging.getLogger("ztaskd")
 
@@ -40,6 +46,14 @@ def open_log(path: str | None, level: int) -> None:
     logger.addHandler(handler)
     logger.setLevel(level or 1)
     logger.propagate = False
+
+
+def changed(paths: Collection[Path]) -> None:
+    """Which files a reload is for."""
+    names = sorted(sources.shown(path.name) for path in paths)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    if names:
+        logger.info("changed: %s%s", ", ".join(names[:NAMED]), more)
 
 
 def use_zone(zone: str | None) -> None:
