@@ -17,6 +17,9 @@ from ztaskd import syspath
 # What tells the program that it takes its own place.
 AGAIN = "ZTASKD_AGAIN"
 
+# Signals that the program minds from its first moment on.
+MINDED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+
 # Kept descriptors get numbers from this one on, out of a careless task's way.
 HIGH = 100
 
@@ -42,7 +45,7 @@ class Program:
                 self._output[fd] = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # (nohup means it)
             signal.signal(signal.SIGHUP, self._hear)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, MINDED)  # (blocked by our former self)
         if self.is_again:
             _reap()
 
@@ -61,16 +64,15 @@ class Program:
 
     def leave(self, code: int) -> NoReturn:
         """The last act: the process ends here and now, or becomes the program anew. All its locks are free then."""
+        # Until the new program minds them: they would end it, or be forgotten.
+        signal.pthread_sigmask(signal.SIG_BLOCK, MINDED)
         if self.wanted:
-            with suppress(OSError):
-                self._start_anew()
             code = 1
+            with suppress(OSError):  # (no more memory, or no more Python)
+                self._start_anew()
         os._exit(code)
 
     def _start_anew(self) -> None:
-        """(Until the new program minds HUP, it is blocked: it would end it.)"""
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         for fd, kept in self._output.items():
             os.dup2(kept, fd)
         os.execve(sys.executable, self._command(), {**self._environment, AGAIN: "1"})

@@ -59,19 +59,7 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--noreload", action="store_true", help="do not reload when code changes (for production)")
-    add(
-        "--reload-grace",
-        type=_seconds,
-        default=5.0,
-        metavar="SECONDS",
-        help="at a reload, how long tasks go on in the old code (default 5)",
-    )
-    add(
-        "--reload-poll",
-        action="store_true",
-        help="look for changes every second, without the system's events",
-    )
+    _add_reloading(parser)
     add(
         "-l",
         "--loglevel",

@@ -44,6 +44,7 @@ class Signals:
 
     def _count(self, number: int, frame: object) -> None:
         """The second signal does not wait for the hub: a task may be hogging it."""
+        program.wanted = False  # whatever HUP has asked for before
         now = time.monotonic()
         if now > self._last + SAME_REQUEST:
             self.stops += 1
@@ -60,7 +61,6 @@ class Signals:
 
     def _tell(self) -> None:
         if self.stops:
-            program.wanted = False  # whatever HUP has asked for before
             self._stop()
         if self._hung_up:
             self._hung_up = False

@@ -196,8 +196,10 @@ def judge(storm: Storm, ids: list[str]) -> Verdict:
     starts, ends = Counter(line[0] for line in began), Counter(line[0] for line in ended)
     interruptions = {str(number): rows[task_id][3] for number, task_id in enumerate(ids) if task_id in rows}
     numbers = [str(number) for number in range(len(ids))]
-    first = min(float(line[3]) for line in began if line[1] == "last")
+    # (A child reads the code when it is started, which may be newer than what its daemon has read.)
     children = {number for number in numbers if int(number) % CHILD == 3}
+    slots = [line for line in began if line[0] not in children]
+    first = min(float(line[3]) for line in slots if line[1] == "last")
     return Verdict(
         lost=[number for number in numbers if not ends[number]],
         failed=[row for row in rows.values() if row[0] != "SUCCEEDED" or row[1] or row[2]],
@@ -207,9 +209,7 @@ def judge(storm: Storm, ids: list[str]) -> Verdict:
             if ends[number] > 1 or starts[number] > 1 + interruptions.get(number, 0)
         ],
         interrupted=sum(interruptions.values()),
-        late=[
-            line for line in began if line[1] != "last" and float(line[3]) > first and line[0] not in children
-        ],
+        late=[line for line in slots if line[1] != "last" and float(line[3]) > first],
         starved=[times for times in storm.broken if _ended_within(ended, *times) < 20],
     )
 
