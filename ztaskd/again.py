@@ -25,12 +25,12 @@ HIGH = 100
 
 
 class Program:
-    """The one we are. `wanted`: its end is to be followed by a new beginning."""
+    """The one we are. `wanted`: its end is to be followed by a new beginning; unless it is `stopped`."""
 
     def __init__(self) -> None:
         self.arguments: list[str] = []
         self.is_again = False
-        self.wanted = False
+        self.wanted = self.stopped = False
         self.hung_up = False  # HUP came before there was anybody to mind it
         self._environment: dict[str, str] = {}
         self._output: dict[int, int] = {}  # 1 and 2: where they led
@@ -62,11 +62,15 @@ class Program:
             setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM],
         )
 
+    def starts_anew(self) -> bool:
+        """Whether its end will be followed by a new beginning."""
+        return self.wanted and not self.stopped
+
     def leave(self, code: int) -> NoReturn:
         """The last act: the process ends here and now, or becomes the program anew. All its locks are free then."""
         # Until the new program minds them: they would end it, or be forgotten.
         signal.pthread_sigmask(signal.SIG_BLOCK, MINDED)
-        if self.wanted:
+        if self.starts_anew():
             code = 1
             with suppress(OSError):  # (no more memory, or no more Python)
                 self._start_anew()

@@ -29,5 +29,5 @@ def written(path: str | None) -> Iterator[None]:
     try:
         yield
     finally:
-        if not program.wanted:  # (what takes our place has our number)
+        if not program.starts_anew():  # (what takes our place has our number)
             pidfile.release()

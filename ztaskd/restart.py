@@ -5,10 +5,8 @@ process becomes the program anew, under the same process id.
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -59,13 +57,8 @@ def _check() -> tuple[int, str]:
         )
         watcher = loop.child(pid, ref=False)
         watcher.start(ended.set)
-        try:
-            ended.wait()
-        finally:
-            if not ended.is_set():  # the node stops
-                with suppress(ProcessLookupError):
-                    os.killpg(pid, signal.SIGKILL)
-            watcher.close()
+        ended.wait()
+        code = os.waitstatus_to_exitcode(watcher.rstatus)
+        watcher.close()
         said.seek(0)
-        text = said.read().decode(errors="replace").strip()
-        return os.waitstatus_to_exitcode(watcher.rstatus), text
+        return code, said.read().decode(errors="replace").strip()

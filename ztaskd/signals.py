@@ -44,7 +44,7 @@ class Signals:
 
     def _count(self, number: int, frame: object) -> None:
         """The second signal does not wait for the hub: a task may be hogging it."""
-        program.wanted = False  # whatever HUP has asked for before
+        program.stopped = True  # whatever HUP has asked for
         now = time.monotonic()
         if now > self._last + SAME_REQUEST:
             self.stops += 1

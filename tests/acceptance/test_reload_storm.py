@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from tests.acceptance.daemon import wait_for
 from tests.acceptance.storm import RATE, Probe, Storm, judge, wait_until_all_is_done
 
 pytestmark = pytest.mark.acceptance
@@ -24,6 +25,7 @@ def test_no_task_is_lost_while_its_code_is_edited_broken_repaired_and_replaced(e
     assert caller.wait(SECONDS + 120) == 0, caller.text
     probe.ended.set()
     longest, errors, ids = json.loads(caller.text.splitlines()[-1])
+    wait_for(lambda: edited.version() == "last", "the last code", 120)
     edited.call("[work.async_(f'after-{n}') for n in range(50)]; show(1)")
     edited.wait_line("ended", "after-49", "last")
     wait_until_all_is_done(storm, 120)
