@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -156,26 +155,25 @@ def test_what_raises_no_event_is_found_on_patrol(
 ) -> None:
     monkeypatch.setattr(watching, "PATROL", 0.2)
     watched = watch()
-    with open(project / "shop" / "views.py", "r+b") as file:
-        with mmap.mmap(file.fileno(), 0) as memory:
-            memory[:6] = b"result"
-            memory.flush()
-            watched.expect("project/shop/views.py")
+    with open(project / "shop" / "views.py", "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+        memory[:6] = b"result"
+        memory.flush()
+        watched.expect("project/shop/views.py")
 
 
-def test_5000_changes_in_3000_new_folders(project: Path, watch: Watch, tmp_path: Path) -> None:
+def test_1500_files_in_900_folders_that_appear_at_once(project: Path, watch: Watch, tmp_path: Path) -> None:
     made = tmp_path / "made"
-    for number in range(3000):
+    for number in range(900):
         folder = made / f"a{number % 30}" / f"b{number}"
         folder.mkdir(parents=True)
         (folder / "one.py").write_text("1")
-        if number < 2000:
+        if number < 600:
             (folder / "two.py").write_text("2")
     watched = watch()
-    shutil.copytree(made, project / "made")
+    subprocess.run(["cp", "-r", str(made), str(project / "made")], check=True)
     found: set[str] = set()
-    while len(found) < 5000:
+    while len(found) < 1500:
         found |= watched.report()
-    (project / "made" / "a29" / "b2999" / "one.py").write_text("changed")
-    watched.expect("project/made/a29/b2999/one.py")
+    (project / "made" / "a29" / "b899" / "one.py").write_text("changed")
+    watched.expect("project/made/a29/b899/one.py")
     assert watched.warnings() == []

@@ -47,7 +47,15 @@ def compile_all(project: Path) -> None:
 
 
 def edit(project: Path) -> None:
-    for name in (".views.py.swp", "views.py~", "4913", "#views.py#", "sedJf81xy", "views.py.bak", ".views.py.kate-swp"):
+    for name in (
+        ".views.py.swp",
+        "views.py~",
+        "4913",
+        "#views.py#",
+        "sedJf81xy",
+        "views.py.bak",
+        ".views.py.kate-swp",
+    ):
         (project / "shop" / name).write_text("answer = 42\n")
     for name in ("flycheck_views.py", "views_flymake.py", ".views.py"):
         (project / "shop" / name).write_text("answer = 42\n")
@@ -108,7 +116,9 @@ def test_a_package_named_build_is_code(project: Path, watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("how", ["events"])
-def test_what_may_not_be_read_is_said_and_left_as_it_was(project: Path, watched: Watched, tmp_path: Path) -> None:
+def test_what_may_not_be_read_is_said_and_left_as_it_was(
+    project: Path, watched: Watched, tmp_path: Path
+) -> None:
     name = "test_what_may_not_be_read_is_said_and_left_as_it_was"
     if as_somebody(f"test_noise.py::{name}", tmp_path):
         return

@@ -8,6 +8,7 @@ import select
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,8 +27,18 @@ class Watched:
     def __init__(self, base: Path, folders: Iterable[Path], files: Iterable[Path], poll: bool) -> None:
         self.base = base
         self.lines: list[tuple[int, str]] = []
-        self.watcher = Watcher(folders, files, poll=poll, say=lambda level, line: self.lines.append((level, line)))
+        self._said = threading.Condition()
+        self.watcher = Watcher(folders, files, poll=poll, say=self._say)
         self.watcher.start()
+
+    def _say(self, level: int, line: str) -> None:
+        with self._said:
+            self.lines.append((level, line))
+            self._said.notify_all()
+
+    def wait_for_a_warning(self) -> None:
+        with self._said:
+            assert self._said.wait_for(self.warnings, PATIENCE), "nothing was said"
 
     def warnings(self) -> list[str]:
         return [line for level, line in self.lines if level >= logging.WARNING]
@@ -75,7 +86,7 @@ def again(test: str, program: list[str], folder: Path, environment: dict[str, st
 
 
 def is_again() -> bool:
-    return "ZTASKD_TEST_AGAIN" in os.environ
+    return bool(os.environ.get("ZTASKD_TEST_AGAIN"))
 
 
 def as_somebody(test: str, folder: Path) -> bool:

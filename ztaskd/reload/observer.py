@@ -5,6 +5,7 @@ full queues and its own recursion leave incomplete: who is rung looks for himsel
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 import tempfile
@@ -32,6 +33,9 @@ HEARD: list[type[events.FileSystemEvent]] = [
 CANARY = ".ztaskd-canary-"
 
 
+ENDING = 5.0  # seconds within which watchdog's threads end
+
+
 class Silent(Exception):
     """Events do not arrive, and why."""
 
@@ -50,12 +54,15 @@ class Watches:
     def lay(self, plan: Mapping[str, bool]) -> None:
         """Watches these folders (recursively: True) and no others. Raises Silent; then it watches nothing."""
         self.close()
-        # Watchdog 7 warns, at length, when folders are made faster than it looks, and goes on as it should.
+        # Watchdog 7 warns, at length, when folders are made faster than it looks, and logs errors when it is stopped.
+        # Both are harmless; what matters is said by who rings.
+        logging.getLogger("watchdog").setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         threads, descriptors = set(threading.enumerate()), _inotify_descriptors()
         try:
             self._lay(plan)
-            self._probe()
+            if sys.platform == "linux":
+                self._probe()
         except OSError as error:
             self._descriptors = _inotify_descriptors() - descriptors
             self.close()
@@ -119,18 +126,21 @@ class Watches:
     def close(self) -> None:
         """Ends watchdog's threads. Twice is fine."""
         observer, self._observer = self._observer, None
+        descriptors, self._descriptors = self._descriptors, set()
         self._threads = set()
         self._heard.clear()
         if observer is not None:
-            observer.stop()
-            with suppress(RuntimeError):  # never started
-                observer.join(10)
+            # One of its threads may have died with a lock in its hand: then it never ends, and is left alone.
+            ending = threading.Thread(target=_end, args=(observer,), daemon=True)
+            ending.start()
+            ending.join(ENDING)
+            if ending.is_alive():
+                return
         # Watchdog 6 forgets the instance that it was filling when it failed, and both leave it to a thread that may be
         # dead: with it, all the watches that are still to be had would be ours for ever.
-        for descriptor in self._descriptors & _inotify_descriptors():
+        for descriptor in descriptors & _inotify_descriptors():
             with suppress(OSError):
                 os.close(descriptor)
-        self._descriptors = set()
 
     def ring(self, path: str | bytes, is_folder: bool) -> None:
         path = os.fsdecode(path)
@@ -148,6 +158,12 @@ class _Bell(events.FileSystemEventHandler):
     def dispatch(self, event: events.FileSystemEvent) -> None:
         for path in (event.src_path, event.dest_path):
             self.watches.ring(path, event.is_directory)
+
+
+def _end(observer: BaseThread) -> None:
+    observer.stop()
+    with suppress(RuntimeError):  # never started
+        observer.join()
 
 
 def _sing(folder: str) -> str:

@@ -24,6 +24,7 @@ PATROL = (
     60.0  # the same with events, for those that never came (mmap, another machine's writes, a full queue)
 )
 CANARY = 2.0  # seconds within which an event must arrive
+CLOCK = 20_000_000  # nanoseconds by which a file's times may lag behind the clock
 LAYINGS = 5  # times watches are laid in a row while new folders keep appearing
 
 
@@ -93,7 +94,7 @@ class Watcher:
                     taken.files.pop(path, None)
             for path in self._now.files.keys() - before.files.keys():
                 file = self._now.files[path]
-                if file.modified < self._since:
+                if file.modified < self._since - CLOCK:
                     taken.files[path] = file
             self._taken = taken
             self._tell()
