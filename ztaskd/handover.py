@@ -15,8 +15,9 @@ from ztaskd.reload.protocol import HAND_OVER
 from ztaskd.services import Services
 from ztaskd.storage import TROUBLE
 
-# Seconds in which what has not started is handed back; after them the next one takes over all the same.
-HANDED_BACK = 1.0
+# Seconds in which what has not started is handed back, twice; after them the next one takes over all the same. (The
+# parent waits a little longer than that, LET_GO in reload/reloader.py.)
+HANDED_BACK = 0.7
 
 # What two nodes need not do beside each other.
 NEXT_ONES = ("housekeeping", "unknown", "prune", "disk")

@@ -24,6 +24,16 @@ def test_what_is_saved_runs_after_a_moment_and_the_process_id_stays(edited):
     assert is_gone(edited.serving())
 
 
+def test_a_port_is_handed_over_again_and_again(edited):
+    edited.site.settings["ZTASKD_URL"] = f"tcp://127.0.0.1:{free_port()}"
+    edited.start()
+    for number in range(2, 6):
+        edited.write(str(number))
+        edited.wait_boots(number)
+        assert edited.version() == str(number)
+    assert "ERROR" not in edited.daemon.log
+
+
 def test_a_task_that_runs_finishes_in_the_old_code_while_the_new_one_serves(edited):
     edited.start("--reload-grace", "60")
     task_id = edited.call(f"show(gated.async_('long', {edited.gate}).id)")

@@ -248,3 +248,11 @@ def test_a_second_stop_does_not_wait_for_long(reloader, made):
     ends(reloader, made[0], -9)
     assert reloader.over()
     assert reloader.code == 1
+
+
+@pytest.mark.parametrize(("code", "expected"), [(0, 0), (1, 1), (5, 5), (-9, 1)])
+def test_the_exit_code_of_a_stop_is_the_daemons(reloader, made, code, expected):
+    serve(reloader, made[0])
+    reloader.stop()
+    ends(reloader, made[0], code)
+    assert reloader.code == expected

@@ -197,7 +197,7 @@ class Reloader:
     def _not_serving(self, child: Child) -> None:
         """It let go without a word: it crashed, was killed, or somebody has stopped it by its own process id."""
         if self.stopping:
-            self.code = self.code or child.code or 0
+            self.code = self.code or max(child.code or 0, int(Exit.CRASH) if child.code else 0)
         elif child.code == 0 and child.phase is Phase.SERVING:
             log.info("pid %d was stopped: so the whole of it stops", child.pid)
             self.stop()
