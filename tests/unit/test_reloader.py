@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.unit.reloading import Daemon, Files, Loop, ends, refuses, says, serve
 from ztaskd.reload import reloader as module
-from ztaskd.reload.child import Phase
-from ztaskd.reload.protocol import GO, HAND_OVER, READY, REFUSED, RELEASED, SERVING, Feed, pack
+from ztaskd.reload.protocol import GO, HAND_OVER, READY, RELEASED, SERVING, Feed, pack
 from ztaskd.reload.reloader import Reloader
 
 
@@ -15,62 +15,6 @@ def test_messages_come_out_as_they_went_in_however_they_are_cut():
         found = [*feed.add(data[:cut]), *feed.add(data[cut:])]
         assert [message["word"] for message in found] == [READY, SERVING]
         assert found[0]["folders"] == ["/a\udcff"]
-
-
-class Daemon:
-    """Stands for a process: says what the test wants, keeps what it hears."""
-
-    made: list["Daemon"] = []
-
-    def __init__(self, replay, predecessor):
-        self.pid = 1000 + len(self.made)
-        self.replay, self.predecessor = replay, predecessor
-        self.phase, self.url, self.refusal = Phase.BOOTING, "", None
-        self.began, self.served, self.deadline = 0.0, None, None
-        self.code, self.ended = None, False
-        self.socket, self.gone = object(), object()
-        self.heard, self.saying = [], []
-        self.made.append(self)
-
-    def read(self):
-        said, self.saying = self.saying, []
-        return said
-
-    def tell(self, word):
-        self.heard.append(word)
-
-    def stop(self):
-        self.heard.append("TERM")
-
-    def discard(self):
-        self.phase, self.deadline = Phase.DISCARDED, None
-        self.heard.append("KILL")
-
-    def bury(self):
-        pass
-
-    def end(self):
-        return f"it ended with code {self.code}"
-
-
-class Files:
-    def watch(self, folders, files):
-        self.watched = folders, files
-
-    def take(self):
-        return frozenset()
-
-
-class Loop:
-    def __init__(self):
-        self.callbacks = {}
-
-    def listen(self, file, callback):
-        assert file not in self.callbacks
-        self.callbacks[file] = callback
-
-    def unlisten(self, file):
-        del self.callbacks[file]
 
 
 @pytest.fixture
@@ -85,28 +29,6 @@ def reloader(made):
     reloader = Reloader(5.0, Files(), Loop())
     reloader.begin()
     return reloader
-
-
-def says(reloader, daemon, word, **fields):
-    if word in (READY, REFUSED):
-        fields = {"url": "ipc:///a", "folders": [], "files": [], "zone": None, **fields}
-    daemon.saying.append({"word": word, **fields})
-    reloader.loop.callbacks[daemon.socket]()
-
-
-def ends(reloader, daemon, code):
-    daemon.code = code
-    reloader.loop.callbacks[daemon.gone]()
-
-
-def refuses(reloader, daemon, code, final=False):
-    says(reloader, daemon, REFUSED, code=code, reason="why", final=final)
-    ends(reloader, daemon, code)
-
-
-def serve(reloader, daemon):
-    says(reloader, daemon, READY)
-    says(reloader, daemon, SERVING)
 
 
 def test_the_first_daemon_takes_over_as_soon_as_it_is_ready(reloader, made):
