@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
 from django.conf import Settings as DjangoSettings
@@ -108,6 +109,14 @@ def names(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def paths(value: object) -> tuple[str, ...]:
+    if isinstance(value, str | Path) or not isinstance(value, list | tuple):
+        raise ValueError("must be a list of paths")
+    if not all(isinstance(path, str | Path) and str(path) for path in value):
+        raise ValueError("must be a list of paths")
+    return tuple(map(str, value))
+
+
 _NOTHING: Any = object()
 
 # Values that mean the same as long as they are the same object.
@@ -196,6 +205,8 @@ class Settings:
     hub_blocked_after = Setting(0.25, seconds)
     # Seconds after which the process ends when a task that blocks it cannot be ended. None: it is only logged.
     exit_when_blocked = Setting(None, some_seconds)
+    # Files that are no Python code, and change what the code does (a .env, a YAML): saved, the daemon reloads.
+    watch = Setting((), paths)
     # The node's name; None is the host's name. One node of a name at a time.
     node = Setting(None, node_name)
 

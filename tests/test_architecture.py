@@ -66,6 +66,15 @@ def test_decorating_a_function_loads_no_model_and_needs_no_settings() -> None:
     assert (done.stdout, done.stderr) == ("False False\n", "")
 
 
+def test_the_reloader_loads_neither_gevent_nor_django_nor_zmq() -> None:
+    code = (
+        "import sys, ztaskd.__main__, ztaskd.reload.parent; "
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'gevent', 'django', 'zmq', 'django_ztask'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 @pytest.mark.parametrize("path", ALL, ids=name)
 def test_no_file_is_longer_than_one_can_oversee(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= FILE_LINES

@@ -7,35 +7,57 @@ import contextlib
 import os
 import signal
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+from ztaskd.reload.protocol import VARIABLE
+
+if TYPE_CHECKING:
+    from ztaskd.reload.link import Link
 
 
 def main() -> NoReturn:
     """The console script `ztaskd`, and `python -m ztaskd`."""
+    link = _link()  # first: from here on we end when the reloader ends
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_booting)
     signal.signal(signal.SIGUSR1, lambda number, frame: None)  # until there is something to report
     from ztaskd import cli, syspath
+    from ztaskd.again import program
 
     syspath.take_over()
-
-    options = cli.parse(sys.argv[1:])
+    program.remember()
+    options = cli.parse(program.arguments)
+    if program.is_again or (link is not None and not link.replay):
+        options.replayfailed = False  # it was done the first time
     if options.command:
         from ztaskd import commands
 
         sys.exit(commands.run(options))
+    if link is None and not (options.noreload or options.check):
+        from ztaskd.reload import parent
+
+        sys.exit(parent.run(options))
     from ztaskd import patching
 
     patching.patch()
     from ztaskd import boot
 
-    code = boot.run(options)
+    code = boot.run(options, link)
     # Without the interpreter's own end: it would wait for every executor that a task has left behind.
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, gone, or never there
             stream.flush()
-    os._exit(code)
+    program.leave(code)
+
+
+def _link() -> Link | None:
+    """Our way to the reloader, if it has started us. (Nothing else imports ctypes and the rest so early.)"""
+    if VARIABLE not in os.environ:
+        return None
+    from ztaskd.reload.link import Link
+
+    return Link.take()
 
 
 def _stop_booting(number: int, frame: object) -> None:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import sys
 import time
 import traceback
 import uuid
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ztaskd import project
 from ztaskd.cli import Exit
 from ztaskd.project import Refusal
 
+if TYPE_CHECKING:
+    from ztaskd.reload.folders import Code
+    from ztaskd.reload.link import Link
 
-def run(options: argparse.Namespace) -> int:
+
+def run(options: argparse.Namespace, link: Link | None) -> int:
     """The whole life of the process after gevent was patched in. Returns the exit code."""
     from ztaskd import output
 
@@ -25,16 +31,19 @@ def run(options: argparse.Namespace) -> int:
     output.open_standard_descriptors()
     terminal = os.dup(2)
     try:
-        return _run(options, began)
+        return _run(options, began, link)
     except Refusal as refusal:
-        _say(terminal, options, str(refusal))
-        return refusal.code
+        told = refusal
     except Exception:
-        _say(terminal, options, f"crashed while starting:\n{traceback.format_exc()}")
-        return Exit.CRASH
+        told = Refusal(Exit.CRASH, f"crashed while starting:\n{traceback.format_exc()}")
+    if link is not None:
+        link.refused(told.code, str(told), told.final, _code(link))
+    else:
+        _say(terminal, options, str(told))
+    return told.code
 
 
-def _run(options: argparse.Namespace, began: float) -> int:
+def _run(options: argparse.Namespace, began: float, link: Link | None) -> int:
     from ztaskd import logs, output
 
     project.setup_django(options)
@@ -54,60 +63,56 @@ def _run(options: argparse.Namespace, began: float) -> int:
     log = logging.getLogger("ztaskd")
     for note in notes:
         log.warning("%s", note)
-    if not options.noreload:
-        log.info("reloading is not available yet: this daemon keeps the code it has read (--noreload)")
-    return serve(options, began)
+    return serve(options, began, link)
 
 
-def serve(options: argparse.Namespace, began: float) -> int:
-    from ztaskd.addresses import AddressInUse
-    from ztaskd.locks import LockFile
+def serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
+    from ztaskd.pidfile import written
 
     project.check_journal()
-    pidfile = LockFile(Path(options.pidfile)) if options.pidfile else None
-    if pidfile is not None:
-        _write_pidfile(pidfile)
-    try:
-        return _serve(options, began)
-    except AddressInUse as error:
-        advice = "Stop it, or give this project another ZTASKD_URL (5555 is also Flower's port)."
-        raise Refusal(Exit.ADDRESS_IN_USE, f"{error}. {advice}") from None
-    finally:
-        if pidfile is not None:
-            pidfile.release()
+    with written(None if link else options.pidfile):  # (else the parent's)
+        return _serve(options, began, link)
 
 
-def _serve(options: argparse.Namespace, began: float) -> int:
+def _serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
     from django.db import DatabaseError, InterfaceError, connections
 
     from django_ztask.conf import conf
     from ztaskd.addresses import BadAddress
+    from ztaskd.handover import Handover
     from ztaskd.lease import Lease
     from ztaskd.node import Node
+    from ztaskd.seat import Seat
 
     boot, journal = str(uuid.uuid4()), connections[conf.database]
-    with ExitStack() as locks:
-        folder = _take_locks(locks, journal, conf.node, boot)
-        try:
-            node = Node(
-                Lease(boot, conf.node, conf.url[0], conf.lease),
-                locks=folder,
-                disk=folder.parent if journal.vendor == "sqlite" else None,  # (where the file lies)
-                concurrency=options.concurrency or conf.concurrency,
-                grace=conf.grace if options.grace is None else options.grace,
-                workers=_workers(options),
-                multiprocess=options.multiprocess,
-            )
-            node.bind()
-            project.load_tasks()
-            project.run_on_load()
-            project.prepare_journal(journal)
-            connections.close_all()
+    seat = Seat(journal, conf.node, link.predecessor if link else None)
+    try:
+        node = Node(
+            Lease(boot, conf.node, conf.url[0], conf.lease),
+            locks=seat.folder,
+            disk=seat.folder.parent if journal.vendor == "sqlite" else None,  # (where the file lies)
+            concurrency=options.concurrency or conf.concurrency,
+            grace=conf.grace if options.grace is None else options.grace,
+            workers=_workers(options),
+            multiprocess=options.multiprocess,
+            handover=Handover(link, options.reload_grace, seat.leave) if link else None,
+        )
+        seat.take(conf.url[0], node.bind)
+        project.load_tasks()
+        project.run_on_load()
+        project.prepare_journal(journal)
+        connections.close_all()
+        if link:
+            link.wait_for_turn(conf.url[0], _code(link))
+            seat.take_rest()
+        with _boot_lock(seat.folder, boot):
             return node.run(options.replayfailed, began)
-        except (DatabaseError, InterfaceError) as error:
-            raise Refusal(Exit.DATABASE, f"the journal cannot be used: {error}") from None
-        except BadAddress as error:
-            raise Refusal(Exit.USAGE, str(error)) from None
+    except (DatabaseError, InterfaceError) as error:
+        raise Refusal(Exit.DATABASE, f"the journal cannot be used: {error}") from None
+    except BadAddress as error:
+        raise Refusal(Exit.USAGE, str(error)) from None
+    finally:
+        seat.leave()
 
 
 def _workers(options: argparse.Namespace) -> Any:
@@ -118,34 +123,41 @@ def _workers(options: argparse.Namespace) -> Any:
     return Workers(options.worker_pool_size or os.cpu_count() or 1, options.loglevel, limits)
 
 
-def _take_locks(held: ExitStack, journal: Any, name: str, boot: str) -> Path:
-    """The node's lock and this boot's own, until `held` lets go. Returns their folder."""
-    from ztaskd import locks, recover
+@contextmanager
+def _boot_lock(folder: Path, boot: str) -> Iterator[None]:
+    """This boot's own, until it is over: while it is held, nobody recovers what the boot runs."""
+    from ztaskd import recover
+    from ztaskd.locks import LockFile
 
+    lock = LockFile(recover.boot_lock(folder, boot))
     try:
-        folder = locks.folder_for(journal)
-        node_lock = locks.LockFile(folder / f"node-{name}.lock")
-        boot_lock = locks.LockFile(recover.boot_lock(folder, boot))
-        if not node_lock.acquire(f"pid {os.getpid()}"):
-            who = f"{node_lock.holder()} (node {name!r})"
-            raise Refusal(Exit.ADDRESS_IN_USE, f"a daemon of this project runs already: {who}. Stop it first")
-        held.callback(node_lock.release)
-        boot_lock.acquire(f"pid {os.getpid()}")
-        held.callback(boot_lock.release)
+        lock.acquire(f"pid {os.getpid()}")
     except OSError as error:
         raise Refusal(Exit.DATABASE, f"the lock files cannot be made: {error}") from None
-    return folder
-
-
-def _write_pidfile(pidfile: Any) -> None:
     try:
-        free = pidfile.acquire(f"{os.getpid()}\n")
-    except OSError as error:
-        raise Refusal(Exit.PIDFILE, f"--pidfile: cannot write {pidfile.path}: {error.strerror}") from None
-    if not free:
-        raise Refusal(
-            Exit.PIDFILE, f"--pidfile: {pidfile.path} is held by a running ztaskd, pid {pidfile.holder()}"
-        )
+        yield
+    finally:
+        lock.release()
+
+
+def _code(link: Link) -> Code:
+    """What the reloader is to watch, as far as it is known."""
+    from django_ztask.conf import conf
+    from ztaskd.reload.folders import Code, folders_of_project
+
+    log = logging.getLogger("ztaskd")
+    modules = [file for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))]
+    say = log.log if link.predecessor is None else _nothing  # (once is enough)
+    code = folders_of_project(sys.path, modules, Path.cwd(), say)
+    try:
+        named = tuple(Path(path).absolute() for path in conf.watch)
+    except Exception:  # settings that do not load raise anything; why, is said elsewhere
+        named = ()
+    return Code(code.folders, (*code.files, *named))
+
+
+def _nothing(level: int, text: str) -> None:
+    """For what has been said already."""
 
 
 def _say(terminal: int, options: argparse.Namespace, text: str) -> None:

@@ -22,6 +22,9 @@ class Exit(IntEnum):
 # The numbers of the logging module, which must not be imported before gevent is patched in.
 LEVELS = {"CRITICAL": 50, "ERROR": 40, "WARNING": 30, "INFO": 20, "DEBUG": 10, "NOTSET": 0}
 
+# How a line of the log looks, the daemon's and the reloader's.
+LOG_FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
+
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 MOST_AGE = 100 * 365.25 * 86400  # a hundred years: what is older has no date
@@ -29,7 +32,7 @@ MOST_AGE = 100 * 365.25 * 86400  # a hundred years: what is older has no date
 # Options that a command does not take.
 FOR_THE_DAEMON = (
     *("check", "noreload", "replayfailed", "logfile", "concurrency", "grace", "pidfile", "multiprocess"),
-    *("worker_pool_size", "max_tasks_per_child", "max_memory_per_child"),
+    *("worker_pool_size", "max_tasks_per_child", "max_memory_per_child", "reload_grace", "reload_poll"),
 )
 
 EPILOG = """\
@@ -37,13 +40,15 @@ exit codes: 0 stopped cleanly, 1 crash (or stopped at once by a second signal), 
 3 address or node name in use, 4 pidfile, 5 database unreachable or not migrated
 
 examples:
+  ztaskd                                               while you develop: reloads when you save
   ztaskd --noreload -l INFO -f /var/log/ztaskd.log     in production, under a supervisor
   ztaskd --noreload --replayfailed                     run the failed tasks again, oldest call first
   ztaskd --check                                       are settings, database and task modules fine?
   ztaskd prune --older-than 7d --dry-run               how many tasks succeeded more than a week ago?
 
-Signals: TERM or INT finishes what runs (up to --grace seconds), a second one stops at once; USR1 logs what every
-slot and child process does (task, age, stack), and which task functions have blocked the daemon.
+Signals: TERM or INT finishes what runs (up to --grace seconds), a second one stops at once. HUP reads the code
+anew: by a take-over, or (--noreload) by a stop and a start with the same process id, if the new code is fine.
+USR1 logs what every slot and child process does (task, age, stack), and which task functions have blocked the daemon.
 """
 
 
@@ -55,7 +60,7 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--noreload", action="store_true", help="do not reload when code changes (for production)")
+    _add_reloading(parser)
     add(
         "-l",
         "--loglevel",
@@ -79,6 +84,23 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
     add("--version", action=_Version, nargs=0, help="print the version and exit")
     _add_commands(parser)
     return parser
+
+
+def _add_reloading(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--noreload", action="store_true", help="do not reload when code changes (for production)")
+    add(
+        "--reload-grace",
+        type=_seconds,
+        default=5.0,
+        metavar="SECONDS",
+        help="at a reload, how long tasks go on in the old code (default 5)",
+    )
+    add(
+        "--reload-poll",
+        action="store_true",
+        help="look for changes every second, without the system's events",
+    )
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:

@@ -142,5 +142,6 @@ _LINES: dict[str, Callable[..., None]] = {
         "journal {journal}",
     ),
     "note": _line(logging.INFO, "{text}"),
+    "error": _line(logging.ERROR, "{text}"),
     "warning": _line(logging.WARNING, "{text}"),
 }

@@ -1,11 +1,10 @@
-"""The node: start, serve, drain, stop. Owns the service greenlets and the signal flags."""
+"""The node: start, serve, drain, stop. Owns the service greenlets."""
 
 from __future__ import annotations
 
 import functools
 import gc
 import os
-import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,17 +18,21 @@ from gevent.event import Event
 from django_ztask import __version__, journal, transport
 from django_ztask.conf import conf
 from ztaskd import events, slots
+from ztaskd.again import program
 from ztaskd.attempt import Attempts
 from ztaskd.cancels import Cancels
 from ztaskd.cli import Exit
 from ztaskd.committer import Committer
 from ztaskd.dispatch import Dispatcher
+from ztaskd.handover import Handover
 from ztaskd.housekeeping import Housekeeping
 from ztaskd.intake import Intake
 from ztaskd.lanes import CHILDREN, FEWER_SLOTS, MORE_CHILDREN, MOST_SUSPECTS, SLOTS, Lane, SuspectsLane
 from ztaskd.lease import Lease
 from ztaskd.reader import Reader
+from ztaskd.restart import Restart
 from ztaskd.services import Services, every
+from ztaskd.signals import Signals
 from ztaskd.storage import TROUBLE, storage_for
 from ztaskd.watchdog import Watchdog
 from ztaskd.workers.pool import Workers
@@ -47,10 +50,6 @@ FLUSH = 5.0
 # Seconds for the end of the coroutines' event loop.
 LOOP = 0.5
 
-# One stop request often arrives twice at once: from a terminal or a `timeout` to the process group, and
-# from a parent that passes it on. A second one within these seconds is the first.
-SAME_REQUEST = 0.1
-
 thread_id = monkey.get_original("_thread", "get_ident")
 
 
@@ -67,6 +66,7 @@ class Node:
         grace: float,
         workers: Workers,
         multiprocess: bool,
+        handover: Handover | None,
     ) -> None:
         self.lease = lease
         self.grace = grace
@@ -80,13 +80,13 @@ class Node:
         self.cancels = Cancels(self.committer, self.dispatcher, lease.boot)
         self.intake = Intake(lease.url, Reader(self.dispatcher.named, lease.name, self.cancels.heard))
         self.services = Services(self._lost)
-        self.signals = 0
-        self._last_signal = float("-inf")
+        self.handover = handover
         self.code = Exit.CLEAN
         self._hub_thread = thread_id()
         self._loop = gevent.get_hub().loop
         self._stop = Event()
-        self._signalled = self._loop.async_()
+        renew = handover.renew if handover else Restart(self._stop.set).ask
+        self.signals = Signals(self._stop.set, renew)
         slots.prepare_connections(self._hub_thread, thread_id)
         transport.deliver_to(self._deliver, self._deliver_cancels)
 
@@ -108,7 +108,7 @@ class Node:
 
     def run(self, replay: bool, began: float) -> Exit:
         """Serves until a signal or a service that cannot be mended ends it. Returns the exit code."""
-        self._watch_signals()
+        self.signals.watch()
         self.watchdog.start()
         self.committer.start()
         self.services.start("committer", self.committer.serve, mend=False)
@@ -125,6 +125,8 @@ class Node:
             self.workers.warm_up()
         gc.freeze()  # what the project has imported stays: the collector need not look through it again
         self._say_ready(began)
+        if self.handover is not None:
+            self.services.start("handover", functools.partial(self.handover.serve, self._stop.set))
         self._stop.wait()
         self._drain()
         return self.code
@@ -189,34 +191,20 @@ class Node:
 
     # -- stopping -----------------------------------------------------------------------------------
 
-    def _watch_signals(self) -> None:
-        self._signalled.start(self._stop.set)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._flag)
-
-    def _flag(self, number: int, frame: object) -> None:
-        """The handler may run inside any task: it only counts, and wakes the hub. The second signal does
-        not wait for the hub: a task may be hogging it."""
-        now = time.monotonic()
-        if now > self._last_signal + SAME_REQUEST:
-            self.signals += 1
-        self._last_signal = now
-        if self.signals > 1:
-            # No logging, whose lock may be held here. (stderr is the log's.)
-            os.write(2, b"ztaskd: second signal: stopped at once; what ran is recovered at the next start\n")
-            os._exit(Exit.CRASH)
-        self._signalled.send()
-
     def _drain(self) -> None:
         """Takes no more, waits for what runs, interrupts what is left, writes everything down."""
         self.services.end("intake")
         self.intake.close()
         self.dispatcher.drain()
+        grace, what, hint = self.grace, "stopping", " (a second signal stops at once)"
+        if (handover := self._replaced()) is not None:
+            grace, what, hint = handover.grace, "the new code takes over", " for them"
+            handover.pass_on(self.committer, self.services)
         running = self.dispatcher.running()
         if running:
-            text = f"stopping: {len(running)} task(s) run, waiting up to {self.grace:g} s (a second signal stops at once)"
+            text = f"{what}: {len(running)} task(s) run, waiting up to {grace:g} s{hint}"
             events.emit("note", text=text)
-        grace = self.grace if self.code is Exit.CLEAN else 0
+        grace = grace if self.code is Exit.CLEAN else 0
         given_up = False
         if not self.dispatcher.drained.wait(grace):
             self.dispatcher.interrupt()
@@ -239,10 +227,19 @@ class Node:
         self.suspects.stop()
         written = self.committer.stop(max(0.1, deadline - time.monotonic()))
         if written:
-            events.emit("note", text="stopped" if self.code is Exit.CLEAN else "stopped after an error")
+            events.emit("note", text=self._last_words())
         else:
             events.emit(
                 "warning", text="stopped; outcomes that could not be written are recovered at the next start"
             )
         if given_up or not written:
-            os._exit(self.code)
+            program.leave(self.code)
+
+    def _replaced(self) -> Handover | None:
+        """By new code, if that is why it ends."""
+        return self.handover if self.handover is not None and self.handover.asked else None
+
+    def _last_words(self) -> str:
+        if self.code is not Exit.CLEAN:
+            return "stopped after an error"
+        return "stopped" if self._replaced() is None else f"the old code has finished (pid {os.getpid()})"

@@ -16,6 +16,7 @@ from typing import Any
 
 from gevent import monkey
 
+from ztaskd.cli import LOG_FORMAT
 from ztaskd.gathering import Gathering, Lines
 
 # Bytes that a pipe which is ready takes without blocking.
@@ -26,8 +27,6 @@ PATIENCE = 200
 
 # Duplicates of the standard descriptors get numbers from this one on, out of a careless task's way.
 HIGH = 100
-
-FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
 
 
 class Standard:
@@ -241,5 +240,5 @@ def open_log(path: str | None) -> logging.Handler:
     """The handler for -f PATH, or for standard output. Raises OSError when PATH cannot be written."""
     handler = LogFile(path) if path else Console(Output(1))
     sys.stdout, sys.stderr = Output(1), Output(2)
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
     return handler

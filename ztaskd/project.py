@@ -17,11 +17,12 @@ from ztaskd.cli import Exit
 
 
 class Refusal(Exception):
-    """Why the daemon does not start, for the operator, and the exit code."""
+    """Why the daemon does not start, for the operator, and the exit code. `final`: no edit of the project mends it."""
 
-    def __init__(self, code: Exit, reason: str) -> None:
+    def __init__(self, code: Exit, reason: str, final: bool = False) -> None:
         super().__init__(reason)
         self.code = code
+        self.final = final
 
 
 def setup_django(options: argparse.Namespace) -> None:
@@ -34,6 +35,7 @@ def setup_django(options: argparse.Namespace) -> None:
             Exit.USAGE,
             "which project? Run it in the folder of manage.py, or give --settings MODULE (or set "
             "DJANGO_SETTINGS_MODULE)",
+            final=True,
         )
     os.environ["DJANGO_SETTINGS_MODULE"] = module
     import django
@@ -47,7 +49,7 @@ def setup_django(options: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         if error.name is None or not (module + ".").startswith(error.name + "."):
             raise Refusal(Exit.USAGE, f"settings {module} do not load:\n{traceback.format_exc()}") from None
-        raise Refusal(Exit.USAGE, f"settings {module} cannot be imported: {error}") from None
+        raise Refusal(Exit.USAGE, f"settings {module} cannot be imported: {error}", final=True) from None
     except Exception:
         raise Refusal(Exit.USAGE, f"settings {module} do not load:\n{traceback.format_exc()}") from None
     if not apps.is_installed("django_ztask"):

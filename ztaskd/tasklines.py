@@ -45,7 +45,7 @@ def ended(finish: Finish, seconds: float) -> None:
         )
     elif outcome.kind is Kind.INTERRUPTED:
         logger.warning(
-            "%s was interrupted after %.3f s (attempt %d): handed back at no cost, it runs again at the next start",
+            "%s was interrupted after %.3f s (attempt %d): handed back at no cost: who serves next runs it again",
             name(task),
             seconds,
             task.attempt,

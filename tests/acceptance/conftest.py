@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.daemon import MANAGE, MODULE, PATIENCE, ROOT
+from tests.acceptance.edited import Edited
 from tests.acceptance.postgres_site import PostgresSite
 from tests.acceptance.site import Site
 
@@ -48,6 +49,12 @@ def new_site(
 @pytest.fixture
 def site(new_site: Callable[..., Site]) -> Site:
     return new_site()
+
+
+@pytest.fixture
+def edited(site: Site) -> Edited:
+    """A project whose code is edited."""
+    return Edited(site)
 
 
 @pytest.fixture

@@ -52,13 +52,20 @@ class Site:
         program: list[str] | None = None,
         ready: bool = True,
         log: bool = True,
+        reload: bool = False,
         cwd: Path = ROOT,
         **env: str,
     ) -> Daemon:
-        """A daemon, once it is `ready`. Without `log`, its log is its standard output."""
+        """A daemon, once it is `ready`. Without `log`, its log is its standard output. With `reload`, as a developer
+        starts it: two processes, of which this is the parent."""
         output = self.folder / f"{len(self.programs)}.out"
         path = output.with_suffix(".log") if log else output
-        command = [*(program or self.program), "--noreload", *(["-f", str(path)] if log else []), *args]
+        command = [
+            *(program or self.program),
+            *([] if reload else ["--noreload"]),
+            *(["-f", str(path)] if log else []),
+            *args,
+        ]
         daemon = Daemon(command, self.env(**env), cwd, output, path)
         self.programs.append(daemon)
         if self._next_caller is None:

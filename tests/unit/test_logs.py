@@ -13,7 +13,7 @@ import pytest
 from django_ztask.lifecycle import Event, Kind, Outcome, Verdict
 from django_ztask.rows import Claimed, Finish
 from django_ztask.serialize import Payload
-from ztaskd import logs, output, quiet, tasklines
+from ztaskd import cli, logs, quiet, tasklines
 
 ID, NAME = "01931f2c-7a3b-7f00-8000-000000000001", "shop.tasks.install"
 TASK = Claimed(ID, NAME, Payload("json", '["secret"]', '{"b":2}'), "", "", 100.0, 0, 2, 3, 0, 0, {})
@@ -30,7 +30,7 @@ def lines() -> Iterator[Lines]:
     """The lines written so far, as they stand in a log at level INFO."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter(output.FORMAT))
+    handler.setFormatter(logging.Formatter(cli.LOG_FORMAT))
     before = logs.logger.handlers, logs.logger.level, logs.logger.propagate
     logs.logger.handlers, logs.logger.propagate = [handler], False
     logs.logger.setLevel(logging.INFO)

@@ -1,0 +1,160 @@
+"""HUP without the reloader: broken code is refused, good code starts in the same process; and closed terminals."""
+
+import contextlib
+import os
+import pty
+import signal
+import sys
+import termios
+
+import pytest
+
+from tests.acceptance.daemon import MODULE, Program, wait_for
+
+pytestmark = pytest.mark.acceptance
+
+# Makes the terminal at descriptor 0 its own, then becomes the daemon.
+IN_A_TERMINAL = (
+    f"import fcntl, os, sys; fcntl.ioctl(0, {termios.TIOCSCTTY}, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+def start(edited, *args):
+    edited.daemon = edited.site.start(*args, cwd=edited.folder, PYTHONPATH=edited.path)
+    return edited.daemon
+
+
+@pytest.mark.both_databases
+def test_hup_starts_the_new_code_under_the_same_process_id(edited):
+    pidfile = edited.site.folder / "pid"
+    daemon = start(edited, "--pidfile", str(pidfile))
+    edited.write("2")
+    daemon.signal(signal.SIGHUP)
+    edited.wait_boots(2)
+    assert edited.serving() == daemon.pid
+    assert edited.version() == "2"
+    assert pidfile.read_text().strip() == str(daemon.pid)
+    assert edited.site.sql("SELECT pid FROM django_ztask_node") == [daemon.pid]
+    assert daemon.stop() == 0
+    assert not pidfile.exists()
+
+
+def test_hup_refuses_code_that_is_broken_with_the_reason(edited):
+    daemon = start(edited)
+    edited.write("2")
+    edited.save(edited.more, "def (")
+    daemon.signal(signal.SIGHUP)
+    daemon.says("HUP: not restarted, the old code goes on")
+    assert "invalid syntax (more.py, line 1)" in daemon.log
+    assert edited.version() == "1"
+    edited.save(edited.more, "")
+    daemon.signal(signal.SIGHUP)
+    edited.wait_boots(2)
+    assert edited.version() == "2"
+
+
+def test_hup_lets_running_tasks_end_first(edited):
+    daemon = start(edited)
+    task_id = edited.call(f"show(gated.async_('long', {edited.gate}).id)")
+    edited.wait_line("began", "long")
+    edited.write("2")
+    daemon.signal(signal.SIGHUP)
+    daemon.says("stopping: 1 task(s) run")
+    later = edited.call("show(work.async_('later').id)")
+    edited.open_gate()
+    edited.site.wait_status(later, "SUCCEEDED")
+    row = edited.site.task(task_id)
+    assert (row["status"], row["attempts"]) == ("SUCCEEDED", 1)
+    assert edited.wait_line("ended", "long")[1] == "1"
+    assert edited.wait_line("ended", "later")[1] == "2"
+
+
+@pytest.mark.parametrize("task", ["work.async_('long', 60)", "compute.async_('long', '/no/such/gate')"])
+def test_hup_hands_back_what_outlasts_the_grace(edited, task):
+    daemon = start(edited, "--grace", "0.2")
+    task_id = edited.call(f"show({task}.id)")
+    edited.wait_line("began", "long")
+    edited.write("2")
+    daemon.signal(signal.SIGHUP)
+    edited.wait_line("began", "long", "2")
+    row = edited.site.task(task_id)
+    assert (row["interruptions"], row["failures"], row["crashes"]) == (1, 0, 0)
+
+
+def test_a_stop_while_hup_waits_for_tasks_is_a_stop(edited):
+    daemon = start(edited)
+    edited.call(f"show(gated.async_('long', {edited.gate}).id)")
+    edited.wait_line("began", "long")
+    daemon.signal(signal.SIGHUP)
+    daemon.says("stopping: 1 task(s) run")
+    daemon.signal(signal.SIGTERM)
+    edited.open_gate()
+    assert daemon.wait() == 0
+    assert daemon.log.count(" ready in ") == 1
+
+
+def test_many_hups_do_not_end_it(edited):
+    daemon = start(edited)
+    edited.write("2")
+    for _ in range(300):
+        daemon.signal(signal.SIGHUP)
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: daemon.process.poll() is not None, "its end", 0.02)
+    edited.wait_boots(2)
+    wait_for(lambda: edited.version() == "2", "the new code")
+    assert daemon.stop() == 0
+
+
+def test_replayfailed_is_not_repeated(edited):
+    daemon = start(edited, "--replayfailed")
+    daemon.signal(signal.SIGHUP)
+    edited.wait_boots(2)
+    assert daemon.log.count("--replayfailed: ") == 1
+
+
+def test_after_hup_a_log_on_standard_output_goes_on(edited):
+    daemon = edited.daemon = edited.site.start(log=False, cwd=edited.folder, PYTHONPATH=edited.path)
+    daemon.signal(signal.SIGHUP)
+    edited.wait_boots(2)
+    assert daemon.stop() == 0
+
+
+# -- terminals ----------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """A daemon in a terminal of its own."""
+
+    def __init__(self, edited, *args):
+        self.ours, theirs = pty.openpty()
+        folder = edited.site.folder
+        command = [*MODULE, "-f", str(folder / "log"), *args]
+        env = edited.site.env(PYTHONPATH=edited.path)
+        program = [sys.executable, "-c", IN_A_TERMINAL, *command]
+        self.program = Program(program, env, edited.folder, folder / "out", theirs)
+        edited.site.programs.append(self.program)
+        os.close(theirs)
+        self.log = folder / "log"
+        wait_for(lambda: self.log.exists() and " ready in " in self.log.read_text(), "a daemon")
+
+    def close(self):
+        os.close(self.ours)
+
+
+@pytest.mark.parametrize("flags", [["--noreload"], []], ids=["one process", "reloader"])
+def test_one_ctrl_c_is_one_clean_stop(edited, flags):
+    terminal = Terminal(edited, *flags)
+    task_id = edited.call("show(work.async_('short', 1).id)")
+    edited.wait_line("began", "short")
+    os.write(terminal.ours, b"\x03")
+    assert terminal.program.wait() == 0
+    assert edited.site.task(task_id)["status"] == "SUCCEEDED"
+    terminal.close()
+
+
+@pytest.mark.parametrize("flags", [["--noreload"], []], ids=["one process", "reloader"])
+def test_when_its_terminal_is_closed_it_stops(edited, flags):
+    terminal = Terminal(edited, *flags)
+    terminal.close()
+    assert terminal.program.wait() == 0
+    assert edited.site.sql("SELECT count(*) FROM django_ztask_node") == [0]

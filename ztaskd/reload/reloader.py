@@ -1,0 +1,249 @@
+"""Which daemon serves, which boots, which finish: *boot, then take over*. No descriptor is waited for in here.
+
+change -> boot (the old one serves) -> ready -> the old one hands over -> released -> go -> serving
+                    |
+                    +-> refused: the old one goes on, the next edit tries again
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from ztaskd.cli import Exit
+from ztaskd.reload import protocol, say
+from ztaskd.reload.bytecode import remove_bytecode
+from ztaskd.reload.child import Child, Phase
+from ztaskd.reload.failures import Failures, ends_the_start, reason
+
+# Seconds beyond the grace in which a daemon lets go, or is gone: its tasks clean up, its last outcomes are written.
+LET_GO, GONE = 2.0, 10.0
+
+# Seconds that a daemon has to end by a second signal.
+AT_ONCE = 1.0
+
+log = say.logger
+
+
+class Loop(Protocol):
+    """Calls back when a descriptor or socket is readable."""
+
+    def listen(self, file: Any, callback: Callable[[], None]) -> None: ...
+
+    def unlisten(self, file: Any) -> None: ...
+
+
+class Watching(Protocol):
+    def watch(self, folders: list[Path], files: list[Path]) -> None: ...
+
+    def take(self) -> frozenset[Path]: ...
+
+
+class Reloader:
+    """`grace`: seconds for what an old daemon still runs."""
+
+    def __init__(self, grace: float, watcher: Watching, loop: Loop) -> None:
+        self.grace = grace
+        self.watcher = watcher
+        self.loop = loop
+        self.failures = Failures()
+        self.code = int(Exit.CLEAN)
+        self.stopping = False
+        self.serving: Child | None = None
+        self.coming: Child | None = None  # boots, is ready, or takes over
+        self.others: list[Child] = []  # finish, or were killed
+        self._replay = True  # until a daemon has done it
+        self._served = False  # at least once
+        self._again = False  # a change came while one took over
+
+    def begin(self) -> None:
+        self.watcher.take()
+        self._boot()
+
+    def over(self) -> bool:
+        return self.stopping and not self.all()
+
+    # -- what happens -------------------------------------------------------------------------------
+
+    def changed(self, paths: frozenset[Path]) -> None:
+        """The code has: these files, or (HUP) who knows."""
+        if self.stopping:
+            return
+        remove_bytecode(paths)
+        say.changed(paths)
+        self.failures.forget()
+        if self.coming is not None and self.coming.phase is not Phase.BOOTING:
+            self._again = True  # (the old one is letting go, or has: first somebody must serve)
+        else:
+            self._discard_coming()
+            self._boot()
+
+    def _discard_coming(self) -> None:
+        if self.coming is not None:
+            self.coming.discard()
+            self.others.append(self.coming)
+            self.coming = None
+
+    def _boot(self) -> None:
+        self._again, self.failures.retry = False, None
+        try:
+            child = Child(self._replay, self.serving)
+        except OSError as error:
+            log.error("no process can be started for the new code: %s", error)
+            self.failures.try_later()
+            return
+        self.coming = child
+        self.loop.listen(child.socket, partial(self._heard, child))
+        self.loop.listen(child.gone, partial(self._gone, child))
+
+    def _heard(self, child: Child) -> None:
+        messages = child.read()
+        if child.ended:
+            self.loop.unlisten(child.socket)
+        for message in messages:
+            word = message["word"]
+            if word == protocol.READY:
+                self._ready(child, message)
+            elif word == protocol.SERVING:
+                self._serves(child)
+            elif word == protocol.RELEASED:
+                self._released(child)
+            elif word == protocol.REFUSED:
+                child.refusal = message
+                self._watch(message)
+
+    def _ready(self, child: Child, message: protocol.Message) -> None:
+        child.url = message["url"]
+        self._watch(message)
+        if child is not self.coming:
+            return
+        child.phase = Phase.READY
+        if self.serving is None:
+            self._go()
+        elif self.serving.phase is Phase.SERVING:
+            self.serving.phase = Phase.HANDING_OVER
+            self.serving.deadline = time.monotonic() + self.grace + LET_GO
+            self.serving.tell(protocol.HAND_OVER)
+
+    def _watch(self, message: protocol.Message) -> None:
+        say.use_zone(message["zone"])
+        self.watcher.watch(
+            [Path(path) for path in message["folders"]], [Path(path) for path in message["files"]]
+        )
+
+    def _released(self, child: Child) -> None:
+        child.phase = Phase.FINISHING
+        child.deadline = time.monotonic() + self.grace + GONE
+        if child is self.serving:
+            self.serving = None
+            self.others.append(child)
+            self._go()
+            if self.coming is None and not self.stopping:
+                self._boot()
+
+    def _go(self) -> None:
+        """Nobody serves: who is ready does."""
+        if self.coming is not None and self.coming.phase is Phase.READY:
+            self.coming.phase = Phase.TAKING_OVER
+            self.coming.tell(protocol.GO)
+
+    def _serves(self, child: Child) -> None:
+        if child is not self.coming:
+            return
+        child.phase, child.served = Phase.SERVING, time.monotonic()
+        self.serving, self.coming = child, None
+        if self._served:
+            log.info("reloaded in %.2f s: pid %d serves", time.monotonic() - child.began, child.pid)
+        self._replay, self._served = False, True
+        self.failures.forget()
+        if self._again and not self.stopping:
+            self._boot()
+
+    # -- ends ---------------------------------------------------------------------------------------
+
+    def _gone(self, child: Child) -> None:
+        if not child.ended:
+            self._heard(child)
+        if not child.ended:  # (something that it has left behind holds the socket open)
+            self.loop.unlisten(child.socket)
+        self.loop.unlisten(child.gone)
+        child.bury()
+        if child is self.coming:
+            self.coming = None
+            self._not_come_up(child)
+        elif child is self.serving:
+            self.serving = None
+            self._not_serving(child)
+        else:
+            self.others.remove(child)
+            if child.phase is Phase.FINISHING and child.code and not self.stopping:
+                log.error("pid %d, which had handed over: %s", child.pid, child.end())
+
+    def _not_come_up(self, child: Child) -> None:
+        if self.stopping:
+            return
+        code = None if self._served else ends_the_start(child)
+        if code is not None:
+            say.to_terminal(reason(child))
+            self.stopping, self.code = True, code
+        else:
+            self.failures.not_come_up(child, self.serving is not None)
+            if self._again:
+                self._boot()
+
+    def _not_serving(self, child: Child) -> None:
+        """It let go without a word: it crashed, was killed, or somebody has stopped it by its own process id."""
+        if self.stopping:
+            self.code = self.code or max(child.code or 0, int(Exit.CRASH) if child.code else 0)
+        elif child.code == 0 and child.phase is Phase.SERVING:
+            log.info("pid %d was stopped: so the whole of it stops", child.pid)
+            self.stop()
+        else:
+            self.failures.not_gone_on(child)
+            self._go()
+            if self.coming is None:
+                self.failures.try_later()
+
+    # -- the clock ----------------------------------------------------------------------------------
+
+    def wait(self) -> float | None:
+        """Seconds until the next `tick`, at the latest."""
+        times = [child.deadline for child in self.all()] + [self.failures.retry]
+        known = [each for each in times if each is not None]
+        return max(0.0, min(known) - time.monotonic()) if known else None
+
+    def tick(self) -> None:
+        now = time.monotonic()
+        for child in self.all():
+            if child.deadline is not None and child.deadline <= now:
+                if not self.stopping:
+                    log.error("pid %d does not let go of what it runs: killed; that runs again", child.pid)
+                child.discard()
+        if self.failures.retry is not None and self.failures.retry <= now:
+            self.failures.retry = None
+            if self.coming is None and not self.stopping:
+                self._boot()
+
+    # -- the end ------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """What runs is finished; what boots is not waited for."""
+        self.stopping, self.failures.retry = True, None
+        if self.coming is None or self.coming.phase is not Phase.TAKING_OVER:
+            self._discard_coming()
+        for child in (self.serving, self.coming):
+            if child is not None:
+                child.deadline = None
+                child.stop()
+
+    def stop_at_once(self) -> None:
+        self.code = int(Exit.CRASH)
+        for child in self.all():
+            child.stop()
+            child.deadline = time.monotonic() + AT_ONCE
+
+    def all(self) -> list[Child]:
+        return [child for child in (self.serving, self.coming, *self.others) if child is not None]

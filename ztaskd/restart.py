@@ -1,0 +1,64 @@
+"""HUP without the reloader: the code is tried in a fresh interpreter first; when it is fine the node drains, and the
+process becomes the program anew, under the same process id.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from ztaskd import events
+from ztaskd.again import program
+
+
+class Restart:
+    """`stop` makes the node drain."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self._trial: Any = None
+
+    def ask(self) -> None:
+        """One trial at a time: what asks meanwhile gets its answer."""
+        if not self._trial and not program.wanted:
+            self._trial = gevent.spawn(self._try)
+
+    def _try(self) -> None:
+        events.emit("note", text="HUP: is the new code fine?")
+        try:
+            code, text = _check()
+        except OSError as error:  # no memory, no room for what it says
+            code, text = -1, f"it cannot be tried: {error}"
+        if code:
+            events.emit("error", text=f"HUP: not restarted, the old code goes on. {text}")
+        else:
+            events.emit("note", text="HUP: the new code is fine: finishing what runs, then starting it")
+            program.wanted = True
+            self._stop()
+
+
+def _check() -> tuple[int, str]:
+    """`--check` with our own arguments, in an interpreter of its own. Returns its exit status and what it has said."""
+    loop = gevent.get_hub().loop
+    loop.install_sigchld()
+    ended = Event()
+    with tempfile.TemporaryFile() as said:
+        pid = program.spawn(
+            "--check",
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                *((os.POSIX_SPAWN_DUP2, said.fileno(), fd) for fd in (1, 2)),
+            ],
+        )
+        watcher = loop.child(pid, ref=False)
+        watcher.start(ended.set)
+        ended.wait()
+        code = os.waitstatus_to_exitcode(watcher.rstatus)
+        watcher.close()
+        said.seek(0)
+        return code, said.read().decode(errors="replace").strip()

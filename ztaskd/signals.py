@@ -1,0 +1,70 @@
+"""TERM and INT, which stop the node, and HUP, which asks for new code. Handlers may run inside any task: they only
+count, and wake the hub.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import gevent
+
+from ztaskd.again import program
+from ztaskd.cli import Exit
+from ztaskd.terminal import Terminal
+
+# One stop request often arrives twice at once: from a terminal or a `timeout` to the process group, and
+# from a parent that passes it on. A second one within these seconds is the first.
+SAME_REQUEST = 0.1
+
+
+class Signals:
+    """`stop` and `renew` are called on the hub; `stop` also when the terminal is closed."""
+
+    def __init__(self, stop: Callable[[], None], renew: Callable[[], None]) -> None:
+        self.stops = 0
+        self._stop = stop
+        self._renew = renew
+        self._hung_up = program.hung_up
+        self._terminal = Terminal()
+        self._last = float("-inf")
+        self._wake = gevent.get_hub().loop.async_()
+
+    def watch(self) -> None:
+        """From now on."""
+        self._wake.start(self._tell)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._count)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # (nohup means it)
+            signal.signal(signal.SIGHUP, self._note)
+        self._hung_up = self._hung_up or program.hung_up
+        self._wake.send()
+
+    def _count(self, number: int, frame: object) -> None:
+        """The second signal does not wait for the hub: a task may be hogging it."""
+        program.stopped = True  # whatever HUP has asked for
+        now = time.monotonic()
+        if now > self._last + SAME_REQUEST:
+            self.stops += 1
+        self._last = now
+        if self.stops > 1:
+            # No logging, whose lock may be held here. (stderr is the log's.)
+            os.write(2, b"ztaskd: second signal: stopped at once; what ran is recovered at the next start\n")
+            os._exit(Exit.CRASH)
+        self._wake.send()
+
+    def _note(self, number: int, frame: object) -> None:
+        self._hung_up = True
+        self._wake.send()
+
+    def _tell(self) -> None:
+        if self.stops:
+            self._stop()
+        if self._hung_up:
+            self._hung_up = False
+            if self._terminal.is_gone():
+                self._stop()
+            elif not self.stops:
+                self._renew()
