@@ -91,7 +91,8 @@ def exception(name: str) -> str:
 
 
 def _expression(pattern: str, any_character: str) -> str:
-    parts, n = [], 0
+    parts: list[str] = []
+    n = 0
     while n < len(pattern):
         character = pattern[n]
         n += 1

@@ -26,7 +26,7 @@ class Group(NamedTuple):
 
     function: str
     exception: str
-    count: int
+    number: int
     oldest: float | None
     newest: float | None
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from django.db import transaction
 
-from django_ztask import operations, rows, sql
+from django_ztask import journal, operations, rows, sql
 from django_ztask.filters import Condition, Filter
 from django_ztask.looking import epoch, reading
 from django_ztask.operations import START, Position
@@ -193,3 +193,10 @@ def finish(connection: Connection, replay_id: int) -> None:
     with connection.cursor() as cursor:
         text = texts.FINISH.format(now=sql.of(connection).NOW)
         cursor.execute(text, [rows.stamp(connection, time.time()), replay_id])
+
+
+def replay_failed(connection: Connection, now: float, retry_count: int) -> tuple[int, int]:
+    """journal.replay_failed, written down: --replayfailed, in the transaction of its caller."""
+    queued, left_out = journal.replay_failed(connection, now, retry_count)
+    record(connection, {"words": "--replayfailed"}, matched=queued, queued=queued, started=now, finished=now)
+    return queued, left_out

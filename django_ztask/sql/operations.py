@@ -122,3 +122,9 @@ UNFINISHED = """SELECT id, CAST(started AS TEXT), by, pid, CAST(filter AS TEXT),
 NODE = ("boot", "name", "host", "pid", "url", "version", "started", "left")
 NODES = """SELECT boot, name, host, pid, url, version, CAST(started AS TEXT), lease - {now}
     FROM django_ztask_node ORDER BY started"""
+
+# Due tasks that start before one, up to some number of them: (now, priority, priority, due, due, id, number).
+AHEAD = """SELECT count(*) FROM (SELECT 1 FROM django_ztask_task
+    WHERE status = 'QUEUED' AND next_attempt <= %s AND (priority > %s OR (priority = %s AND (next_attempt < %s OR
+        (next_attempt = %s AND created < (SELECT created FROM django_ztask_task WHERE uuid = %s)))))
+    LIMIT %s) AS ahead"""

@@ -60,27 +60,28 @@ def run(options: argparse.Namespace) -> int:
     if not found:
         print("no task matches" if options.status or not wanted.is_empty else "there are no tasks")
         return Exit.CLEAN
-    now, cut_ids = time.time(), printing.width() < 132
+    now, narrow = time.time(), printing.width() < 132
     head = ["ID", "STATUS", "FUNCTION", "CREATED", "AGE", "TRIES", "LAST EXCEPTION"]
-    lines = [_line(row, now, cut_ids) for row in found]
+    lines = [_line(row, now, narrow) for row in found]
     print(printing.table(head, lines, right="AGE TRIES", left_cut=2))
     if len(found) == options.limit:
         print(f"(the newest {options.limit}; --limit N shows more)")
     return Exit.CLEAN
 
 
-def _line(row: Mapping[str, Any], now: float, cut_id: bool) -> list[str]:
-    from ztaskd.commands.printing import clean, local, one_line
+def _line(row: Mapping[str, Any], now: float, narrow: bool) -> list[str]:
+    from ztaskd.commands.printing import clean, local, one_line, short_local, without_module
 
+    exception = one_line(row["last_exception"]) if row["status"] != "SUCCEEDED" else ""
     return [
         # (A time-ordered id: so much of it is its microsecond.)
-        clean(row["uuid"])[: 18 if cut_id else None],
+        clean(row["uuid"])[: 18 if narrow else None],
         clean(row["status"]),
         clean(row["function_name"]),
-        local(row["created"]),
+        short_local(row["created"], now) if narrow else local(row["created"]),
         _age(row, now),
         clean(row["attempts"]),
-        one_line(row["last_exception"]) if row["status"] != "SUCCEEDED" else "",
+        without_module(exception) if narrow else exception,
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import shutil
 import sys
 import time
@@ -36,6 +37,11 @@ def one_line(text: str | None) -> str:
     return clean(next((line.strip() for line in (text or "").splitlines() if line.strip()), ""))
 
 
+def without_module(exception: str) -> str:
+    """`ConnectError: no route` of `httpx.ConnectError: no route`."""
+    return re.sub(r"\A(?:\w+\.)+(?=\w+(?::|\Z))", "", exception)
+
+
 def columns(text: str) -> int:
     """How many columns of a terminal it takes."""
     if text.isascii():
@@ -66,7 +72,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: str = ""
         least = min(sizes[left_cut], max(12, total // 4))
         taken = min(-spare, max(0, sizes[-1] - total // 3))
         sizes[left_cut] = max(least, sizes[left_cut] - max(0, -spare - taken))
-    sizes[-1] = max(len(head[-1]), total - sum(sizes[:-1]) - 2 * (len(sizes) - 1)) if spare < 0 else sizes[-1]
+    if spare < 0:
+        sizes[-1] = max(8, total - sum(sizes[:-1]) - 2 * (len(sizes) - 1))
     return "\n".join(_line(line, sizes, [name in right.split() for name in head], left_cut) for line in lines)
 
 
@@ -87,6 +94,12 @@ def local(epoch: float | None) -> str:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(epoch))
     except (ValueError, OverflowError, OSError):
         return "no time"
+
+
+def short_local(epoch: float | None, now: float) -> str:
+    """The same in fewer columns: the seconds of today, the minutes of other days."""
+    text = local(epoch)
+    return text[11:] if text[:10] == local(now)[:10] else text[:16]
 
 
 def local_and_age(epoch: float | None, now: float) -> str:

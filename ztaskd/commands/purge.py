@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         raise Refusal(Exit.USAGE, f"all {options.status} tasks? Say which (see --help), or --all")
     condition = operations.purgeable(connection, wanted, options.status)
     groups = operations.groups(connection, condition, options.status, options.limit)
-    total = sum(group.count for group in groups)
+    total = sum(group.number for group in groups)
     what = number(total, f"{options.status} task")
     if not total:
         print(f"no {options.status} task matches: nothing to delete")

@@ -70,7 +70,7 @@ def _dry_run(connection: Any, wanted: Any, limit: int | None) -> None:
 
     groups = operations.groups(connection, operations.replayable(connection, wanted), limit=limit)
     print_groups(groups, "failed")
-    total = sum(group.count for group in groups)
+    total = sum(group.number for group in groups)
     print(f"{number(total, 'task')} would run again, oldest call first; nothing was changed (--dry-run)")
     _tell_left_out(connection, wanted)
 

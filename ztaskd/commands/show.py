@@ -95,7 +95,7 @@ def _facts(row: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
     counts = [f"{row['attempts']} in all"]
     for name in ("failures", "crashes", "interruptions"):
         if row[name]:
-            counts.append(f"{row[name]} {name}")
+            counts.append(f"{row[name]} {name[:-1] if row[name] == 1 else name}")
     yield "attempts", clean(", ".join(counts))
     yield "retries left", clean(row["retry_count"])
     if row["replays"]:

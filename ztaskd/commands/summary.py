@@ -16,11 +16,11 @@ def print_groups(groups: Sequence[Any], moment: str) -> None:
     if not groups:
         return
     rows = [
-        [f"{g.count:,}", clean(g.function), local(g.oldest), local(g.newest), one_line(g.exception) or "-"]
+        [f"{g.number:,}", clean(g.function), local(g.oldest), local(g.newest), one_line(g.exception) or "-"]
         for g in groups[:MOST]
     ]
     head = ["COUNT", "FUNCTION", f"FIRST {moment.upper()}", f"LAST {moment.upper()}", "EXCEPTION"]
     print(table(head, rows, right="COUNT", left_cut=1))
     if len(groups) > MOST:
-        rest = sum(group.count for group in groups[MOST:])
+        rest = sum(group.number for group in groups[MOST:])
         print(f"... and {number(rest, 'task')} of {len(groups) - MOST:,} other kinds")
