@@ -23,9 +23,10 @@ IN_THE_DAEMON = {
 
 CALLERS = ["caller-before-insert", "caller-before-commit", "caller-before-message", "caller-message-early"]
 OTHERS = ["recover-uncommitted", "replay-uncommitted", "prune-uncommitted"]
+OF_COMMANDS = ["replay-committed"]  # test_replay_stopped.py
 
 
-assert sorted(POINTS) == sorted([*IN_THE_DAEMON, *CALLERS, *OTHERS]), "every point has its test"
+assert sorted(POINTS) == sorted([*IN_THE_DAEMON, *CALLERS, *OTHERS, *OF_COMMANDS]), "every point has its test"
 
 
 def die_at(site, point, *args):

@@ -19,9 +19,6 @@ from ztaskd.commands.printing import age, clean, local, number
 from ztaskd.commands.progress import Progress
 from ztaskd.project import Refusal
 
-# Names in one message: an idle node starts them at once. Of more, it is told to look.
-NAMED = 10
-
 # Seconds that a task waits before it is asked whether there is a node at all; and between two such questions.
 PATIENCE = 2.0
 
@@ -121,7 +118,7 @@ class Replaying:
                 return
             crashpoints.reach("replay-committed", ids)
             if ids:
-                transport.send(ids if len(ids) <= NAMED else [], None)
+                transport.send([], None)  # (look: by their names, later ones might start before earlier ones)
             if serial:
                 for task_id in ids:
                     self._wait(task_id)
