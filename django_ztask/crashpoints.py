@@ -26,6 +26,7 @@ POINTS = (
     "finish-committed",
     "recover-uncommitted",
     "replay-uncommitted",
+    "replay-batch-uncommitted",
     "replay-committed",
     "prune-uncommitted",
 )

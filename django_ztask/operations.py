@@ -150,7 +150,7 @@ def replay(connection: Connection, ids: Sequence[str], due: float, retry_count: 
         _lock(connection, cursor, ids)
         cursor.execute(update, [due, retry_count, statements.texts(ids)])
         queued = {row[0] for row in cursor.fetchall()}
-    crashpoints.reach("replay-uncommitted")
+    crashpoints.reach("replay-batch-uncommitted")
     return [task_id for task_id in ids if task_id in queued]
 
 

@@ -23,7 +23,7 @@ IN_THE_DAEMON = {
 
 CALLERS = ["caller-before-insert", "caller-before-commit", "caller-before-message", "caller-message-early"]
 OTHERS = ["recover-uncommitted", "replay-uncommitted", "prune-uncommitted"]
-OF_COMMANDS = ["replay-committed"]  # test_replay_stopped.py
+OF_COMMANDS = ["replay-batch-uncommitted", "replay-committed"]  # test_replay_stopped.py
 
 
 assert sorted(POINTS) == sorted([*IN_THE_DAEMON, *CALLERS, *OTHERS, *OF_COMMANDS]), "every point has its test"

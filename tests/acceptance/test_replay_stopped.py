@@ -1,6 +1,7 @@
 """ztaskd replay, killed and stopped, and one task at a time: what has begun is gone on with, nothing is replayed twice."""
 
 import signal
+from itertools import pairwise
 
 import pytest
 
@@ -13,7 +14,7 @@ KILLED = -9
 ALWAYS = "fail.using(retry_count=0).map(range(400))"
 
 
-@pytest.mark.parametrize("point", ["replay-uncommitted:3", "replay-committed:3"])
+@pytest.mark.parametrize("point", ["replay-batch-uncommitted:3", "replay-committed:3"])
 def test_a_killed_replay_goes_on_where_it_was(site, point):
     """Y2. These fail again at once: none of them is replayed twice."""
     call_and_fail(site, ALWAYS)
@@ -76,7 +77,7 @@ def test_one_at_a_time_means_that_no_two_overlap(site):
     text = replay(site, "--serial")
     assert "5 SUCCEEDED" in text
     times = site.sql("SELECT started, finished FROM django_ztask_task ORDER BY created")
-    assert all(before[1] <= after[0] for before, after in zip(times, times[1:], strict=False)), times
+    assert all(before[1] <= after[0] for before, after in pairwise(times)), times
 
 
 def test_one_at_a_time_waits_for_retries_and_counts_the_ends(site):

@@ -23,9 +23,9 @@ FIRST_LOOK, LAST_LOOK = 0.002, 0.25
 
 def rate(text: str) -> float:
     """Tasks a second, from `50/s`, `50`, `100/m` or `1000/h`. Raises ArgumentTypeError."""
-    count, _, unit = text.partition("/")
+    count, slash, unit = text.partition("/")
     try:
-        value = float(count) / UNITS[unit or "s"]
+        value = float(count) / UNITS[unit if slash else "s"]
     except (KeyError, ValueError):
         value = math.nan
     if not 0 < value < math.inf:
