@@ -129,10 +129,8 @@ def _skew(connection: Connection) -> float:
 
 def _unapplied(connection: Connection) -> list[str]:
     """Migrations of ours."""
-    from django.db.migrations.executor import MigrationExecutor
+    from django.db.migrations.loader import MigrationLoader
 
-    executor = MigrationExecutor(connection)
-    leaves = executor.loader.graph.leaf_nodes("django_ztask")
-    return [
-        f"{m.app_label}.{m.name}" for m, _ in executor.migration_plan(leaves) if m.app_label == "django_ztask"
-    ]
+    loader = MigrationLoader(connection)
+    missing = set(loader.disk_migrations or ()) - set(loader.applied_migrations or ())
+    return sorted(f"{app}.{name}" for app, name in missing if app == "django_ztask")

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
+
 from django_ztask import filters, sql
 from django_ztask.filters import Filter
 from django_ztask.sql import operations as texts
@@ -39,6 +41,18 @@ def reading(connection: Connection) -> Iterator[Any]:
         raw.text_factory = factory
 
 
+@contextmanager
+def walking(connection: Connection) -> Iterator[Any]:
+    """The same, for the first rows of many, in the order of an index."""
+    if connection.vendor != "postgresql":
+        with reading(connection) as cursor:
+            yield cursor
+        return
+    with transaction.atomic(using=connection.alias), reading(connection) as cursor:
+        cursor.execute(texts.WALKING)
+        yield cursor
+
+
 def epoch(connection: Connection, text: str | None) -> float | None:
     """A time as `reading` has it. None for none, and for what is no time."""
     try:
@@ -55,14 +69,15 @@ def newest(connection: Connection, wanted: Filter, status: str | None, limit: in
     where, values = wanted.condition(connection)
     columns = texts.select(texts.LISTED)
     one_walk = {"FAILED": texts.NEWEST_FAILED, "RUNNING": texts.NEWEST_RUNNING}.get(status or "")
-    with reading(connection) as cursor:
-        if one_walk:
-            cursor.execute(one_walk.format(columns=columns, where=where), [*values, limit])
-            return _dicts(connection, cursor, texts.LISTED)
-        if status:
-            where, values = f"status = %s AND {where}", [status, *values]
-        cursor.execute(texts.NEWEST.format(columns=columns, where=where), [*values, limit])
+    if status and not one_walk:
+        where, values = f"status = %s AND {where}", [status, *values]
+    with walking(connection) as cursor:
+        select = one_walk or texts.NEWEST
+        cursor.execute(select.format(columns=columns, where=where), [*values, limit])
         found = _dicts(connection, cursor, texts.LISTED)
+    if one_walk:
+        return found
+    with reading(connection) as cursor:
         if len(found) < limit:
             others = texts.NEWEST_OTHERS.format(columns=columns, where=where)
             cursor.execute(others, [*values, limit - len(found)])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django_ztask import crashpoints, sql
 from django_ztask.filters import MOMENTS, Condition, Filter
-from django_ztask.looking import epoch, reading
+from django_ztask.looking import epoch, reading, walking
 from django_ztask.sql import operations as texts
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def walk(connection: Connection, condition: Condition, after: Position, limit: i
     else:
         steps = [(texts.SECOND_WALK[connection.vendor], [after.created, after.uuid])]
     found: list[Position] = []
-    with reading(connection) as cursor:
+    with walking(connection) as cursor:
         for position, passed in steps:
             if len(found) < limit:
                 select = texts.WALK.format(where=where, position=position)
@@ -133,7 +133,7 @@ def walk_by_id(
 ) -> list[str]:
     """The next ids of rows in that state."""
     where, values = condition
-    with reading(connection) as cursor:
+    with walking(connection) as cursor:
         cursor.execute(texts.WALK_BY_ID.format(status=status, where=where), [*values, after, limit])
         return [row[0] for row in cursor.fetchall()]
 

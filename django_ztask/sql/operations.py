@@ -24,6 +24,9 @@ BEGINS = {
     "postgresql": 'uuid COLLATE "C" >= %s AND uuid COLLATE "C" < %s',
 }
 
+# PostgreSQL's planner does not know how soon a walk along an index finds enough. For one transaction:
+WALKING = "SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
+
 TIMES = ("created", "failed", "claimed", "started", "finished")
 
 # What a person is shown of a task in a list; and of one task.
@@ -37,7 +40,8 @@ ATTEMPT = ("attempt", "kind", "node", "started", "finished", "exception", "trace
 
 
 def select(columns: tuple[str, ...]) -> str:
-    return ", ".join(f"CAST({name} AS TEXT) AS {name}" if name in TIMES else name for name in columns)
+    """(PostgreSQL gives a cast the name of its column: who orders by that names the table as well, for its index.)"""
+    return ", ".join(f"CAST({name} AS TEXT)" if name in TIMES else name for name in columns)
 
 
 # Ids of ztaskd's own order by time; those of django-ztask, and others, do not.
@@ -49,13 +53,13 @@ NEWEST = (
     f"SELECT {{columns}} FROM django_ztask_task WHERE {IN_TIME} AND {{where}} ORDER BY uuid DESC LIMIT %s"
 )
 NEWEST_OTHERS = f"""SELECT {{columns}} FROM django_ztask_task WHERE NOT ({IN_TIME}) AND {{where}}
-    ORDER BY created DESC, uuid DESC LIMIT %s"""
+    ORDER BY django_ztask_task.created DESC, uuid DESC LIMIT %s"""
 
 # Of FAILED ones, and of RUNNING ones, there is an index.
 NEWEST_FAILED = """SELECT {columns} FROM django_ztask_task WHERE status = 'FAILED' AND {where}
-    ORDER BY created DESC, uuid DESC LIMIT %s"""
+    ORDER BY django_ztask_task.created DESC, uuid DESC LIMIT %s"""
 NEWEST_RUNNING = """SELECT {columns} FROM django_ztask_task WHERE status = 'RUNNING' AND {where}
-    ORDER BY created DESC, uuid DESC LIMIT %s"""
+    ORDER BY django_ztask_task.created DESC, uuid DESC LIMIT %s"""
 
 # -- in the order of a replay -------------------------------------------------------------------------
 
@@ -66,7 +70,7 @@ SECOND_WALK = {
     "postgresql": "(created, uuid) > (%s::timestamptz, %s)",
 }
 WALK = """SELECT uuid, CAST(created AS TEXT) FROM django_ztask_task
-    WHERE status = 'FAILED' AND {where} AND {position} ORDER BY created, uuid LIMIT %s"""
+    WHERE status = 'FAILED' AND {where} AND {position} ORDER BY django_ztask_task.created, uuid LIMIT %s"""
 
 # What is deleted has no order: that of the primary key.
 WALK_BY_ID = "SELECT uuid FROM django_ztask_task WHERE status || '' = '{status}' AND {where} AND uuid > %s ORDER BY uuid LIMIT %s"
