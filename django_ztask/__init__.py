@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from django_ztask.decorators import task
+    from django_ztask.errors import TaskCancelled
     from django_ztask.execute import current_task
     from django_ztask.unconfirmed import flush
 
-__all__ = ["__version__", "current_task", "flush", "task"]
+__all__ = ["TaskCancelled", "__version__", "current_task", "flush", "task"]
 
 __version__ = "1.0.0.dev0"
 
 _HOMES = {
     "task": "django_ztask.decorators",
+    "TaskCancelled": "django_ztask.errors",
     "current_task": "django_ztask.execute",
     "flush": "django_ztask.unconfirmed",
 }

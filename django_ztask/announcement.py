@@ -1,5 +1,5 @@
-"""What a node is told of new rows: their names when they are due, else the earliest due time; one message for all
-the rows of a transaction."""
+"""What a node is told of new rows: their names when they are due, else the earliest due time; and of those that are
+cancelled while they run. One message of each kind for all the rows of a transaction."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from django_ztask.rows import NewTask
 class Announcement:
     """The names that one transaction makes known: one message, however many tasks."""
 
-    __slots__ = ("ids", "later")
+    __slots__ = ("cancelled", "ids", "later")
 
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.later: float | None = None
+        self.cancelled: list[str] = []
 
     def add(self, rows: Sequence[NewTask], after: float) -> None:
         if after <= 0:
@@ -33,6 +34,7 @@ class Announcement:
     def join(self, other: Announcement) -> None:
         """Takes over what another one would say."""
         self.ids.extend(other.ids)
+        self.cancelled.extend(other.cancelled)
         self.postpone(other.later)
 
     def __call__(self) -> None:
@@ -40,6 +42,8 @@ class Announcement:
         if self.ids or self.later is not None:
             crashpoints.reach("caller-before-message")
             transport.send(self.ids, self.later)
+        if self.cancelled:
+            transport.send_cancels(self.cancelled)
 
 
 def pending(connection: Any) -> Announcement:

@@ -26,7 +26,9 @@ from django_ztask import (
 from django_ztask.announcement import Announcement
 from django_ztask.conf import conf, key
 from django_ztask.draft import Draft
+from django_ztask.errors import TaskCancelled
 from django_ztask.handle import DisabledHandle, EagerHandle, TaskHandle
+from django_ztask.lifecycle import Status
 from django_ztask.rows import NewTask
 
 if TYPE_CHECKING:
@@ -57,7 +59,10 @@ def _run_here(function: TaskFunction[..., Any], args: Any, kwargs: dict[str, Any
     payload = serialize.dump_call(args, kwargs, allow_pickle=conf.pickle)
     args, kwargs = serialize.load_call(payload.codec, payload.args, payload.kwargs)
     task = execute.CurrentTask(ids.new()[0][0], function.name, attempt=1, retries_left=0)
-    return EagerHandle(task.id, execute.call(task, function.function, args, kwargs, nullcontext()))
+    try:
+        return EagerHandle(task.id, execute.call(task, function.function, args, kwargs, nullcontext()))
+    except TaskCancelled:  # (it has cancelled itself: the caller goes on)
+        return EagerHandle(task.id, None, Status.CANCELLED)
 
 
 def _record(function: TaskFunction[..., Any], calls: list[Call], after: float) -> list[TaskHandle[Any]]:

@@ -76,3 +76,8 @@ class TimeLimitExceeded(ZtaskError, TimeoutError):
 class TaskInterrupted(BaseException):
     """Raised inside a task whose node stops before the task is done. The task is handed back and runs
     again at no cost. A BaseException, so that `except Exception` in a task does not swallow it."""
+
+
+class TaskCancelled(BaseException):
+    """Raised inside a task that somebody cancels: the task may clean up, and is CANCELLED. A task that raises it
+    by itself is CANCELLED as well: no failure, no retry. A BaseException, as TaskInterrupted is."""

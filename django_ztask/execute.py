@@ -15,7 +15,7 @@ import msgspec
 
 from django_ztask import registry, serialize
 from django_ztask.conf import conf, keys
-from django_ztask.errors import MacError, TaskInterrupted, UnknownTask
+from django_ztask.errors import MacError, TaskCancelled, TaskInterrupted, UnknownTask
 from django_ztask.lifecycle import Kind, Outcome
 from django_ztask.serialize import Payload
 
@@ -66,6 +66,8 @@ def run(
         return Outcome(Kind.REFUSED, exception=describe(error))
     except TaskInterrupted as error:
         return Outcome(Kind.INTERRUPTED, exception=describe(error), traceback=format_traceback(error))
+    except TaskCancelled as error:
+        return Outcome(Kind.CANCELLED, exception=describe(error), traceback=format_traceback(error))
 
 
 def _run_verified(task: CurrentTask, payload: Payload, limit: AbstractContextManager[Any]) -> Outcome:
@@ -79,7 +81,7 @@ def _run_verified(task: CurrentTask, payload: Payload, limit: AbstractContextMan
         result = None
         if value is not None:
             result = serialize.dump_result(value, task.id, keys("result")[0], allow_pickle=conf.pickle)
-    except TaskInterrupted:
+    except (TaskInterrupted, TaskCancelled):
         raise
     except (
         BaseException

@@ -39,6 +39,12 @@ def _why_running(evidence: Evidence) -> Iterator[Finding]:
     since = row["claimed"]
     ago = "" if since is None else f" for {duration(evidence.now - since)}"
     node = next((node for node in evidence.nodes if node.boot == row["node"]), None)
+    if row["cancel_requested"] is not None:
+        yield Finding(
+            "cancelling",
+            f"it was asked to end {duration(evidence.now - row['cancel_requested'])} ago, and goes on",
+            "wait until it does; a task that never waits, or swallows TaskCancelled, ends when it returns (or with its node)",
+        )
     if node is not None and node.is_alive:
         attempt = f"attempt {row['attempts']}"
         yield Finding(

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
 
 # The column that `since` and `until` mean, for rows of a status; for rows of any status it is `created`.
-MOMENTS = {"FAILED": "failed", "SUCCEEDED": "finished", "CANCELLED": "finished"}
+MOMENTS = {
+    "FAILED": "failed",
+    "SUCCEEDED": "finished",
+    "CANCELLED": "finished",
+    "QUEUED": "created",
+    "RUNNING": "created",
+}
 
 Condition = tuple[str, list[Any]]
 
@@ -42,7 +48,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def condition(self, connection: Connection, moment: str = "created") -> Condition:
         """`since` and `until` are those of the column `moment`. Raises ValueError for a pattern that is none."""
-        if moment not in ("created", *MOMENTS.values()):
+        if moment not in MOMENTS.values():
             raise ValueError(f"{moment!r} is no time of a task")
         texts = (self.function, self.exception, self.queue, *(self.ids or ()))
         if not all(can_be_stored(text) for text in texts if text is not None):

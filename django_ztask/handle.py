@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from django_ztask import serialize, unconfirmed
+from asgiref.sync import sync_to_async
+
+from django_ztask import cancelling, serialize, unconfirmed
 from django_ztask.conf import conf, keys
 from django_ztask.errors import NotFlushed, ResultTimeout, ResultUnavailable, TaskFailed
 from django_ztask.lifecycle import Status
@@ -26,7 +28,7 @@ DISABLED = "DISABLED"
 
 
 class TaskHandle(Generic[R]):
-    """One task. `status` is what the last look at the row showed (QUEUED right after the call)."""
+    """One task; `TaskHandle(id)` is that of any task by its id. `status` is what the last look at the row showed (QUEUED right after the call)."""
 
     _result: str | None = None
     _traceback: str | None = None
@@ -46,6 +48,36 @@ class TaskHandle(Generic[R]):
         NotFlushed when it is not written yet (confirm=False), since the database is away."""
         self._look(FLUSH)
         return self
+
+    def cancel(self) -> bool:
+        """Cancels the task. True: it is CANCELLED, or it runs and its node ends it. False: it had ended before.
+
+        A queued task never starts. In one that runs TaskCancelled is raised: it may clean up, and is CANCELLED. In a
+        child process it has 1.5 s for that, then the process is killed. In a slot nothing can end a task that never
+        waits, or that swallows TaskCancelled: if it returns all the same it has SUCCEEDED, since its work is done;
+        whatever else happens to it, it is CANCELLED, and never runs again. `status` is then CANCELLED, or RUNNING
+        until `refresh()` or `result()` finds the end.
+
+        What was cancelled is on disk when this returns; inside a transaction, when that commits (keep it short: on
+        PostgreSQL the row of a running task stays locked until then, and its node waits for it). No node is needed.
+        Raises ResultUnavailable when there is no row, and NotFlushed as `refresh()` does.
+        """
+        from django.db import connections
+
+        connection = connections[conf.database]
+        may_wait = unconfirmed.is_busy()
+        status = cancelling.cancel(connection, self.id)
+        if status is None and may_wait:
+            unconfirmed.flush(FLUSH)
+            status = cancelling.cancel(connection, self.id)
+        if status is None:  # it has ended, or is not there
+            return self.refresh()._status == Status.CANCELLED
+        self._status = status
+        return True
+
+    async def acancel(self) -> bool:
+        """`cancel` for coroutines."""
+        return await sync_to_async(self.cancel)()
 
     def _look(self, patience: float) -> None:
         row = self._load(patience)
@@ -120,14 +152,19 @@ class TaskHandle(Generic[R]):
 class EagerHandle(TaskHandle[R]):
     """The handle of a call that ran in the caller (ZTASKD_ALWAYS_EAGER): there is no row."""
 
-    def __init__(self, id: str, value: R) -> None:
-        super().__init__(id, Status.SUCCEEDED.value)
+    def __init__(self, id: str, value: R, status: Status = Status.SUCCEEDED) -> None:
+        super().__init__(id, status.value)
         self._returned = value
 
     def refresh(self) -> TaskHandle[R]:
         return self
 
+    def cancel(self) -> bool:
+        return self._status == Status.CANCELLED
+
     def result(self, timeout: float | None = None) -> R:
+        if self._status == Status.CANCELLED:
+            raise ResultUnavailable(f"task {self.id} was cancelled")
         return self._returned
 
 
@@ -139,6 +176,9 @@ class DisabledHandle(TaskHandle[R]):
 
     def refresh(self) -> TaskHandle[R]:
         return self
+
+    def cancel(self) -> bool:
+        return False
 
     def result(self, timeout: float | None = None) -> R:
         raise ResultUnavailable(f"task {self.id} was not executed: ZTASKD_DISABLED is set")

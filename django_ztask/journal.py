@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django_ztask import crashpoints, patience, rows, sql
-from django_ztask.lifecycle import POOLS, UNSUCCESSFUL, Event, Kind
+from django_ztask.lifecycle import POOLS, UNSUCCESSFUL, Event, Kind, Status
 from django_ztask.rows import Claimed, Finish, NewTask
 from django_ztask.sql import direct
 
@@ -119,7 +119,8 @@ def claim(
 
 
 def finish(connection: Connection, boot: str, finishes: Sequence[Finish]) -> list[Finish]:
-    """RUNNING -> what each verdict says, with a row in Attempt for each unsuccessful one.
+    """RUNNING -> what each verdict says, with a row in Attempt for each unsuccessful one. Where somebody has asked
+    for the task's end meanwhile, every verdict but success becomes CANCELLED.
 
     Returns those that changed nothing because the node no longer holds the row (they were fenced). One
     that finds itself written already, after an error that hid its commit, is done and not fenced.
@@ -152,21 +153,23 @@ def finish(connection: Connection, boot: str, finishes: Sequence[Finish]) -> lis
 
 def _is_written(cursor: Any, boot: str, finish: Finish) -> bool:
     cursor.execute(
-        "SELECT status, attempts, node, retry_count, next_attempt FROM django_ztask_task WHERE uuid = %s",
+        "SELECT status, attempts, node, retry_count, next_attempt, cancel_requested FROM django_ztask_task WHERE uuid = %s",
         [finish.task.id],
     )
     row = cursor.fetchone()
     if row is None:
         return False
+    *written, asked = row
     verdict = finish.verdict
-    node = boot if verdict.status.is_final else None
+    status = verdict.status if asked is None or verdict.event is Event.SUCCEED else Status.CANCELLED
+    node = boot if status.is_final else None
     due = verdict.due if verdict.event is Event.RETRY else row[4]  # (no other end changes it)
-    return tuple(row) == (verdict.status.value, finish.attempt, node, verdict.retries_left, due)
+    return written == [status.value, finish.attempt, node, verdict.retries_left, due]
 
 
 def mark(connection: Connection, boot: str, task_id: str, attempt: int, now: float) -> bool:
     """Notes that an at_most_once task starts: from here on it is never started again. False when `boot`
-    does not hold this attempt any more."""
+    does not hold this attempt any more, or somebody has asked for its end."""
     with connection.cursor() as cursor:
         cursor.execute(sql.MARK, [rows.stamp(connection, now), task_id, boot, attempt])
         return bool(cursor.rowcount)
@@ -194,7 +197,7 @@ def fail_interrupted(
 def recover(connection: Connection, boot: str, held: Collection[str] = ()) -> list[str]:
     """RUNNING -> QUEUED, at no cost, for what `boot` claimed and nobody holds: all of a dead node's rows,
     or, with `held`, the living node's own rows that got lost on the way. Never for at_most_once tasks that
-    were started: they are for `fail_interrupted`."""
+    were started: they are for `fail_interrupted`; nor for what somebody has cancelled: `cancelling.settle`."""
     statements = sql.of(connection)
     with connection.cursor() as cursor:
         cursor.execute(statements.RECOVER, [boot, statements.texts(held)])

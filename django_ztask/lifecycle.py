@@ -35,6 +35,7 @@ class Event(StrEnum):
     HAND_BACK = "hand back"
     RECOVER = "recover"
     REPLAY = "replay"
+    CANCEL = "cancel"
     REFUSE = "refuse"  # never claimed: its function is unknown everywhere, or the row cannot be read
 
 
@@ -47,11 +48,12 @@ class Kind(StrEnum):
     CRASH = "crash"  # it took its process along: costs no retry, but a few of them are enough
     NOT_STARTED = "not started"  # claimed, and handed back before its first instruction: costs nothing
     UNKNOWN = "unknown"  # this node has no such task function: another one, or the next deploy, may
+    CANCELLED = "cancelled"  # its caller, or the task itself, wanted no more of it
     REFUSED = "refused"  # the row is not to be run (its MAC does not verify, it cannot be decoded)
 
 
 # Attempts of these kinds leave a row of their own.
-UNSUCCESSFUL = (Kind.FAILURE, Kind.INTERRUPTED, Kind.CRASH, Kind.REFUSED)
+UNSUCCESSFUL = (Kind.FAILURE, Kind.INTERRUPTED, Kind.CRASH, Kind.CANCELLED, Kind.REFUSED)
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -66,13 +68,18 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 # Everything that may happen to a task; what is not here is refused. journal.py guards each statement
 # with the state on the left, so a transition that lost a race changes no row.
 TRANSITIONS: dict[Status, dict[Event, Status]] = {
-    Status.QUEUED: {Event.CLAIM: Status.RUNNING, Event.REFUSE: Status.FAILED},
+    Status.QUEUED: {
+        Event.CLAIM: Status.RUNNING,
+        Event.CANCEL: Status.CANCELLED,
+        Event.REFUSE: Status.FAILED,
+    },
     Status.RUNNING: {
         Event.SUCCEED: Status.SUCCEEDED,
         Event.RETRY: Status.QUEUED,
         Event.FAIL: Status.FAILED,
         Event.HAND_BACK: Status.QUEUED,
         Event.RECOVER: Status.QUEUED,
+        Event.CANCEL: Status.CANCELLED,
     },
     Status.FAILED: {Event.REPLAY: Status.QUEUED},
     Status.SUCCEEDED: {},
@@ -142,6 +149,8 @@ def decide(
 ) -> Verdict:
     """The verdict on an attempt that ended as `kind` at `now` (epoch seconds), `due` being its due time.
     `crashes_left`: how many more, this one included, until it is FAILED."""
+    if kind is Kind.CANCELLED:
+        return Verdict(Event.CANCEL, retries_left, due)
     if at_most_once and kind in (Kind.INTERRUPTED, Kind.FAILURE, Kind.CRASH):
         return Verdict(Event.FAIL, retries_left, due)
     if kind is Kind.SUCCESS:

@@ -47,6 +47,13 @@ class Names(msgspec.Struct, frozen=True, array_like=True, tag="names"):
     later: float | None = None
 
 
+class Cancels(msgspec.Struct, frozen=True, array_like=True, tag="cancels"):
+    """Ids of tasks whose rows ask a node to cancel them. No ids: look in the journal. As harmless as Names: what the
+    row does not say is not done."""
+
+    ids: Annotated[list[TaskId], msgspec.Meta(max_length=MAX_NAMES)]
+
+
 class Control(msgspec.Struct, frozen=True, array_like=True, tag="control"):
     """Something a node is asked to do or to tell. `sent_at` is in epoch seconds; the nonce is random."""
 
@@ -74,7 +81,9 @@ Message = TypeVar("Message")
 _CONTROL = [bytes([byte]) + b"\xa7control" for byte in range(0x90, 0xA0)]
 
 _encoder = msgspec.msgpack.Encoder()
-_messages: msgspec.msgpack.Decoder[Names | Control] = msgspec.msgpack.Decoder(Names | Control)
+_messages: msgspec.msgpack.Decoder[Names | Cancels | Control] = msgspec.msgpack.Decoder(
+    Names | Cancels | Control
+)
 _replies = msgspec.msgpack.Decoder(Reply)
 
 
@@ -88,11 +97,13 @@ def signer(frames: Sequence[bytes], keys: Sequence[bytes]) -> bytes | None:
     return next((key for key in keys if hmac.compare_digest(mac, sign(body, key))), None)
 
 
-def encode(message: Names | Control | Reply, key: bytes) -> list[bytes]:
+def encode(message: Names | Cancels | Control | Reply, key: bytes) -> list[bytes]:
     """The frames of `message`, signed with `key`. Raises TypeError or ValueError for arguments or a value
     that msgpack cannot carry, and MessageError when they are too many for the other side to read."""
     if isinstance(message, Names) and len(message.ids) > MAX_NAMES:
         message = Names([], message.later)
+    if isinstance(message, Cancels) and len(message.ids) > MAX_NAMES:
+        message = Cancels([])
     body = bytes([VERSION]) + _encoder.encode(message)
     limit = MAX_REPLY if isinstance(message, Reply) else MAX_BODY
     if len(body) > limit:
@@ -100,12 +111,14 @@ def encode(message: Names | Control | Reply, key: bytes) -> list[bytes]:
     return [sign(body, key), body]
 
 
-def decode(frames: Sequence[bytes], keys: Sequence[bytes]) -> Names | Control:
+def decode(frames: Sequence[bytes], keys: Sequence[bytes]) -> Names | Cancels | Control:
     """The message in `frames`, if one of `keys` signed it.
 
     Raises MacError or MessageError, and nothing else, whatever the bytes are.
     """
     message = _open(frames, keys, _messages, MAX_BODY)
+    if isinstance(message, Cancels):
+        return message
     moment = message.later if isinstance(message, Names) else message.sent_at
     if moment is not None and not math.isfinite(moment):
         raise MessageError("body", "a time that is not finite")

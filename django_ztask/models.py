@@ -72,6 +72,9 @@ class Task(models.Model):
     claimed = models.DateTimeField(blank=True, null=True)
     started = models.DateTimeField(blank=True, null=True)
     finished = models.DateTimeField(blank=True, null=True)
+    cancel_requested = models.DateTimeField(
+        blank=True, null=True, help_text="Since when it is to end, and not to run again."
+    )
     result = models.TextField(blank=True, null=True)
     traceback = models.TextField(blank=True, null=True, help_text="Of the last failure.")
     meta = models.JSONField(blank=True, null=True, help_text="The call's own policy.")
@@ -90,6 +93,7 @@ class Task(models.Model):
             models.Index(fields=["node"], condition=Q(status="RUNNING"), name="ztask_running"),
             models.Index(fields=["created", "uuid"], condition=Q(status="FAILED"), name="ztask_failed"),
             models.Index(fields=["finished"], condition=Q(status="SUCCEEDED"), name="ztask_succeeded"),
+            models.Index(fields=["finished"], condition=Q(status="CANCELLED"), name="ztask_cancelled"),
         ]
         # A state that nobody knows would wait for ever: the hand that types it is told at once.
         constraints = [

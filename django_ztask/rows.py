@@ -151,7 +151,7 @@ def succeeded(stamp: Stamp, boot: str, finish: Finish) -> tuple[Any, ...]:
 def finished(stamp: Stamp, boot: str, finish: Finish) -> tuple[Any, ...]:
     verdict, outcome = finish.verdict, finish.outcome
     status = verdict.status
-    ended = stamp(finish.finished) if status.is_final else None
+    ended = stamp(finish.finished)  # (the statement leaves it out when the task is queued again)
     failed = status is Status.FAILED
     return (
         status.value,

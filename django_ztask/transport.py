@@ -18,7 +18,7 @@ from typing import Any
 import zmq
 
 from django_ztask.conf import conf, key
-from django_ztask.message import Names, encode
+from django_ztask.message import Cancels, Names, encode
 
 # A fresh socket needs a moment for its first handshake (1 ms with a living node). It is waited for once
 # per process, so that a short script's only message does not have to wait for the sweep.
@@ -39,6 +39,7 @@ RECONNECT, RECONNECT_MAX = 50, 200
 logger = logging.getLogger("ztaskd")
 
 Deliver = Callable[[Sequence[str], float | None], None]
+DeliverCancels = Callable[[Sequence[str]], None]
 
 
 class Transport:
@@ -47,6 +48,7 @@ class Transport:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.deliver: Deliver | None = None  # set in a node: names go to its dispatcher, not over the wire
+        self.deliver_cancels: DeliverCancels | None = None  # as `deliver`
         self.context: zmq.Context[Any] | None = None
         self.socket: zmq.Socket[Any] | None = None
         self.monitor: zmq.Socket[Any] | None = None  # until the first message: tells of refused connections
@@ -66,13 +68,24 @@ class Transport:
         if self.deliver is not None:
             self.deliver(ids, later)
             return
-        frames = encode(Names(list(ids), later), key("message"))
+        self._post(Names(list(ids), later), copies=1)
+
+    def send_cancels(self, ids: Sequence[str]) -> None:
+        """To each node, since nobody here knows which one runs them: messages are dealt in turn."""
+        if self.deliver is None:
+            self._post(Cancels(list(ids)), copies=len(conf.url))
+        elif self.deliver_cancels is not None:
+            self.deliver_cancels(ids)
+
+    def _post(self, message: Names | Cancels, copies: int) -> None:
+        frames = encode(message, key("message"))
         with self.lock:
             self._open(conf.url)
-            if self.monitor is None:
-                self._try(frames)
-            else:
-                self._send_first(frames)
+            for _ in range(copies):
+                if self.monitor is None:
+                    self._try(frames)
+                else:
+                    self._send_first(frames)
 
     def _open(self, urls: tuple[str, ...]) -> None:
         """Makes the socket: once, and again when ZTASKD_URL changed (in a test)."""
@@ -164,14 +177,25 @@ def send(ids: Sequence[str], later: float | None) -> None:
         logger.warning("no message about %d task(s): %r; the node's next sweep finds them", len(ids), error)
 
 
+def send_cancels(ids: Sequence[str]) -> None:
+    """Tells the nodes that the rows of these running tasks ask for their end. Never raises, as `send`."""
+    try:
+        _transport.send_cancels(ids)
+    except Exception as error:
+        logger.warning(
+            "no message about %d cancelled task(s): %r; the node's next round finds them", len(ids), error
+        )
+
+
 def in_node() -> bool:
     """True in a ztaskd daemon."""
     return _transport.deliver is not None
 
 
-def deliver_to(deliver: Deliver | None) -> None:
-    """In a node: hand the names over directly."""
+def deliver_to(deliver: Deliver | None, cancels: DeliverCancels | None = None) -> None:
+    """In a node: hand the names, and what is cancelled, over directly."""
     _transport.deliver = deliver
+    _transport.deliver_cancels = cancels
 
 
 def _after_fork() -> None:

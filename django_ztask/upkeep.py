@@ -20,16 +20,23 @@ ODD = "somebody has edited its row: its {} is none"
 FAIL_ROW = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s WHERE rowid = %s"""
 
+# The states whose rows are pruned; each has its index. FAILED ones wait for their replay.
+PRUNED = ("SUCCEEDED", "CANCELLED")
+
 UNKNOWN = "no node knows this task function: it was renamed or removed, or its module is not deployed"
 
 
 def prune(connection: Connection, before: float, limit: int) -> int:
-    """Deletes up to `limit` rows that succeeded before that time, the oldest first, with their unsuccessful
-    attempts. Returns how many."""
+    """Deletes up to `limit` rows that succeeded, or were cancelled, before that time, the oldest first of each state,
+    with their unsuccessful attempts. Returns how many."""
     statements = sql.of(connection)
+    pruned: list[str] = []
     with connection.cursor() as cursor:
-        cursor.execute(statements.PRUNE, [rows.stamp(connection, before), limit])
-        pruned = [row[0] for row in cursor.fetchall()]
+        for status in PRUNED:
+            if len(pruned) < limit:
+                statement = statements.PRUNE.format(status)
+                cursor.execute(statement, [rows.stamp(connection, before), limit - len(pruned)])
+                pruned += [row[0] for row in cursor.fetchall()]
         if pruned:
             cursor.execute(statements.PRUNE_ATTEMPTS, [statements.texts(pruned)])
     crashpoints.reach("prune-uncommitted")
@@ -39,8 +46,11 @@ def prune(connection: Connection, before: float, limit: int) -> int:
 def prunable(connection: Connection, before: float) -> int:
     """How many rows `prune` would delete in all."""
     with connection.cursor() as cursor:
-        cursor.execute(sql.PRUNABLE, [rows.stamp(connection, before)])
-        return int(cursor.fetchone()[0])
+        count = 0
+        for status in PRUNED:
+            cursor.execute(sql.PRUNABLE.format(status), [rows.stamp(connection, before)])
+            count += int(cursor.fetchone()[0])
+    return count
 
 
 def refuse(connection: Connection, task_id: str, now: float, reason: str) -> None:
@@ -51,11 +61,12 @@ def refuse(connection: Connection, task_id: str, now: float, reason: str) -> Non
 
 
 def give_up(connection: Connection, boot: str, finish: Finish, reason: str) -> None:
-    """RUNNING -> SUCCEEDED or FAILED for an end that the database refuses in any words: the least that
+    """RUNNING -> SUCCEEDED, CANCELLED or FAILED for an end that the database refuses in any words: the least that
     keeps the task from being repeated for ever."""
-    done = finish.outcome.kind is Kind.SUCCESS
     ended = rows.stamp(connection, finish.finished)
-    status, failed = ("SUCCEEDED", None) if done else ("FAILED", ended)
+    kept = {Kind.SUCCESS: "SUCCEEDED", Kind.CANCELLED: "CANCELLED"}
+    status = kept.get(finish.outcome.kind, "FAILED")
+    failed = ended if status == "FAILED" else None
     values = [status, failed, ended, reason, finish.task.id, boot, finish.attempt]
     with connection.cursor() as cursor:
         cursor.execute(sql.GIVE_UP, values)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from django_ztask import crashpoints, execute, lifecycle
 from django_ztask.conf import conf
-from django_ztask.errors import TaskInterrupted, TimeLimitExceeded
+from django_ztask.errors import TaskCancelled, TaskInterrupted, TimeLimitExceeded
 from django_ztask.execute import CurrentTask
 from django_ztask.lifecycle import Kind, Outcome, RetryPolicy
 from django_ztask.rows import Claimed, Finish
@@ -45,6 +45,7 @@ class Attempts:
         self.mark = mark
         self.workers = workers
         self.interrupting = False
+        self.cancelling: set[str] = set()  # ids of running tasks that are to end, and were told
         self._surroundings = Surroundings()
 
     def run(self, task: Claimed) -> None:
@@ -56,25 +57,31 @@ class Attempts:
         self._run(task, self._in_child)
 
     def _run(self, task: Claimed, place: Callable[[Claimed], Ended]) -> None:
+        try:
+            self._attempt(task, place)
+        finally:
+            self.cancelling.discard(task.id)
+
+    def _attempt(self, task: Claimed, place: Callable[[Claimed], Ended]) -> None:
         if task.at_most_once and not self._may_start(task):
-            self.finished(hand_back(task))
+            self.finished(cancelled(task) if task.id in self.cancelling else hand_back(task))
             return
         events.emit("task_started", task=task)
         crashpoints.reach("attempt-starts")
         try:
             outcome, started, seconds = place(task)
-        except TaskInterrupted as error:  # (while it waited for its child)
-            outcome, started, seconds = (
-                Outcome(Kind.INTERRUPTED, exception=execute.describe(error)),
-                None,
-                0.0,
-            )
+        except (TaskInterrupted, TaskCancelled) as error:  # (while it waited for its child)
+            kind = Kind.INTERRUPTED if isinstance(error, TaskInterrupted) else Kind.CANCELLED
+            outcome, started, seconds = Outcome(kind, exception=execute.describe(error)), None, 0.0
         except Exception as error:  # a fault of ours: the row says so, and the place goes on
             text = f"ztaskd itself failed: {execute.describe(error)}"
             outcome = Outcome(Kind.REFUSED, exception=text, traceback=execute.format_traceback(error))
             started, seconds = None, 0.0
         if outcome.kind is Kind.INTERRUPTED and not self.interrupting:
             outcome = replace(outcome, kind=Kind.FAILURE)  # the task raised it by itself
+        if outcome.kind is not Kind.SUCCESS and task.id in self.cancelling:
+            outcome = replace(outcome, kind=Kind.CANCELLED)  # whatever it made of it
+            crashpoints.reach("attempt-cancelled")
         crashpoints.reach("attempt-ended")
         finish = conclude(task, outcome, started)
         self.finished(finish)
@@ -101,7 +108,7 @@ class Attempts:
     def _may_start(self, task: Claimed) -> bool:
         try:
             return self.mark(task)
-        except (*TROUBLE, TaskInterrupted):
+        except (*TROUBLE, TaskInterrupted, TaskCancelled):
             return False  # not known to be written down
 
 
@@ -127,9 +134,14 @@ def hand_back(task: Claimed) -> Finish:
     return conclude(task, Outcome(Kind.NOT_STARTED), None)
 
 
-def cut_off(task: Claimed) -> Finish:
+def cancelled(task: Claimed) -> Finish:
+    """The end of an attempt that was cancelled before it began."""
+    return conclude(task, Outcome(Kind.CANCELLED, exception="it was cancelled before it started"), None)
+
+
+def cut_off(task: Claimed, kind: Kind = Kind.INTERRUPTED) -> Finish:
     """The end of an attempt that goes on although it was interrupted."""
-    return conclude(task, Outcome(Kind.INTERRUPTED, exception="it went on after its interruption"), None)
+    return conclude(task, Outcome(kind, exception="it went on after its interruption"), None)
 
 
 def _policy(task: Claimed) -> RetryPolicy:

@@ -16,7 +16,7 @@ def clean_connections() -> None:
         if connection.connection is None:
             continue
         try:
-            if connection.in_atomic_block or not connection.autocommit:
+            if connection.in_atomic_block or not connection.autocommit or _is_busy(connection):
                 _discard(connection)
             else:
                 connection.close_if_unusable_or_obsolete()
@@ -25,8 +25,13 @@ def clean_connections() -> None:
             del connections[connection.alias]
 
 
+def _is_busy(connection: Any) -> bool:
+    """True when a task was cancelled, or ran into its limit, in the midst of a query (which PostgreSQL goes on with)."""
+    return connection.vendor == "postgresql" and int(connection.connection.info.transaction_status) != 0
+
+
 def _discard(connection: Any) -> None:
-    """A task left a transaction open: the connection goes, and with it what was not committed."""
+    """A task left a transaction, or a query, open: the connection goes, and with it what was not committed."""
     alias = connection.alias
     if connection.connection is not None:
         connection.connection.close()

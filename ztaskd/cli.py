@@ -45,6 +45,7 @@ examples:
   ztaskd show 0198c9f3-7a                              all about one task (the beginning of its id is enough)
   ztaskd explain 0198c9f3-7a                           why does it not run, or why has it failed?
   ztaskd replay --function 'shop.*' --rate 50/s        run failed tasks again, oldest call first (--dry-run: which?)
+  ztaskd cancel 0198c9f3-7a                            it never starts, or is asked to end
   ztaskd purge --until 30d --dry-run                   which tasks failed more than a month ago?
   ztaskd prune --older-than 7d --dry-run               how many tasks succeeded more than a week ago?
   ztaskd replay --help                                 each command has a help, and examples, of its own
@@ -116,7 +117,7 @@ def _add_project(parser: argparse.ArgumentParser, default: str | None) -> None:
 
 
 def _add_commands(parser: argparse.ArgumentParser) -> None:
-    from ztaskd.commands import explain, prune, purge, replay, show
+    from ztaskd.commands import cancel, explain, prune, purge, replay, show
     from ztaskd.commands import list as listing
 
     common = argparse.ArgumentParser(add_help=False)
@@ -124,7 +125,7 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(
         dest="command", title="commands (without one, the daemon runs)", metavar="COMMAND"
     )
-    for command in (listing, show, explain, replay, purge, prune):
+    for command in (listing, show, explain, replay, cancel, purge, prune):
         command.add(commands, common)
 
 

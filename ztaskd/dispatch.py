@@ -17,7 +17,7 @@ from django_ztask.lifecycle import Event as What
 from django_ztask.lifecycle import Kind
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
-from ztaskd.attempt import Attempts, cut_off, hand_back
+from ztaskd.attempt import Attempts, cancelled, cut_off, hand_back
 from ztaskd.committer import Answer, Committer
 from ztaskd.lanes import Lane
 from ztaskd.schedule import Alarm
@@ -103,6 +103,16 @@ class Dispatcher:
             self._tell_drained()
         self.look()
 
+    def cancel(self, ids: Sequence[str]) -> None:
+        """The journal says that these are to end: what has not started is over, and what runs is told, once."""
+        wanted = set(ids) - self.attempts.cancelling
+        self.attempts.cancelling |= wanted & {task.id for task in self.running()}
+        for lane in self.lanes:
+            for task in lane.places.cancel(wanted):
+                finish = cancelled(task)
+                self.finished(finish)
+                events.emit("task_ended", finish=finish, seconds=0.0)
+
     def _not_known(self, finish: Finish) -> None:
         """From now on its function's rows are left out of looks: said once, not for each of them."""
         name = finish.task.function_name
@@ -152,8 +162,12 @@ class Dispatcher:
         self._tell_drained()
 
     def _tell_drained(self) -> None:
-        if not any(lane.held for lane in self.lanes):
+        if not self.holds():
             self.drained.set()
+
+    def holds(self) -> bool:
+        """True while something that was claimed is not finished."""
+        return any(lane.held for lane in self.lanes)
 
     def running(self) -> list[Claimed]:
         return [task for lane in self.lanes for task in lane.places.running.values()]
@@ -166,5 +180,6 @@ class Dispatcher:
     def give_up(self) -> None:
         """Hands back what swallowed its interruption: whatever it still returns will be fenced."""
         for task in self.running():
-            events.emit("task_swallowed_interrupt", task=task)
-            self.committer.finish(cut_off(task))
+            is_cancelled = task.id in self.attempts.cancelling
+            events.emit("task_swallowed_interrupt", task=task, cancelled=is_cancelled)
+            self.committer.finish(cut_off(task, Kind.CANCELLED if is_cancelled else Kind.INTERRUPTED))

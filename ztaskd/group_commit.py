@@ -13,7 +13,7 @@ from typing import Any
 
 from gevent import monkey
 
-from django_ztask import crashpoints, journal
+from django_ztask import cancelling, crashpoints, journal
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
 from ztaskd.batch import Answer, Batch, Call, Look, Pools
@@ -223,6 +223,8 @@ class GroupCommit:
 
     def reconcile(self, connection: Any) -> list[str]:
         """Gives back the rows that the journal shows as ours and nobody here holds."""
+        for task_id, function in cancelling.settle(connection, self.boot, time.time(), self.held):
+            self._emit("task_cancelled", id=task_id, function=function)
         for task_id, function in journal.fail_interrupted(connection, self.boot, time.time(), self.held):
             self._emit("task_failed_interrupted", id=task_id, function=function)
         return journal.recover(connection, self.boot, self.held)

@@ -69,6 +69,8 @@ class Housekeeping:
         )
         for boot in recovered.boots:  # (now that it is committed)
             boot_lock(self.locks, boot).unlink(missing_ok=True)
+        for task_id, function in recovered.cancelled:
+            events.emit("task_cancelled", id=task_id, function=function)
         for task_id, function in recovered.failed:
             events.emit("task_failed_interrupted", id=task_id, function=function)
         if recovered.queued:

@@ -5,6 +5,7 @@ full costs the others nothing.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Any, Protocol
 
 from django_ztask.lifecycle import GREENLET, PROCESS
@@ -31,6 +32,9 @@ class Places(Protocol):
         """What has not started."""
 
     def interrupt(self) -> None: ...
+
+    def cancel(self, ids: Collection[str]) -> list[Claimed]:
+        """Raises TaskCancelled in what runs; returns what has not started, and waits no longer."""
 
 
 class Lane:

@@ -92,6 +92,9 @@ _LINES: dict[str, Callable[..., None]] = {
         logging.ERROR,
         "task {id} {function} FAILED: it is at_most_once, and nobody knows how far it got: its node died, or its end was undone",
     ),
+    "task_cancelled": _line(
+        logging.INFO, "task {id} {function} was cancelled: nobody runs it any more, and it does not run again"
+    ),
     "taken_for_dead": _line(
         logging.WARNING,
         "this node was taken for dead (was the process stopped?): what it ran may run twice",
@@ -104,10 +107,12 @@ _LINES: dict[str, Callable[..., None]] = {
     "task_failed_unknown": _line(
         logging.ERROR, "task {id} {function} FAILED: no node knows this task function"
     ),
-    "task_swallowed_interrupt": lambda task: logger.error(
+    "task_swallowed_interrupt": lambda task, cancelled=False: logger.error(
         "%s goes on although it was interrupted: %s",
         tasklines.name(task),
-        "it is at_most_once, and stays FAILED"
+        "it was cancelled, and does not run again"
+        if cancelled
+        else "it is at_most_once, and stays FAILED"
         if task.at_most_once
         else "handed back, it runs again at the next start",
     ),
@@ -128,7 +133,8 @@ _LINES: dict[str, Callable[..., None]] = {
     "disk_fine": _disk_fine,
     "rows_kept": Quiet(logger, logging.WARNING, "old rows could not be deleted: {error}", 600.0),
     "rows_pruned": _line(
-        logging.INFO, "{count} task(s) that succeeded longer than ZTASKD_KEEP ago were deleted"
+        logging.INFO,
+        "{count} task(s) that succeeded, or were cancelled, longer than ZTASKD_KEEP ago were deleted",
     ),
     "node_ready": _line(
         logging.INFO,

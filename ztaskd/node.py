@@ -20,6 +20,7 @@ from django_ztask import __version__, replays, transport
 from django_ztask.conf import conf
 from ztaskd import events, slots
 from ztaskd.attempt import Attempts
+from ztaskd.cancels import Cancels
 from ztaskd.cli import Exit
 from ztaskd.committer import Committer
 from ztaskd.dispatch import Dispatcher
@@ -70,7 +71,8 @@ class Node:
         self.concurrency = concurrency
         self.dispatcher = Dispatcher(self.committer, self._lanes)
         self.housekeeping = Housekeeping(self.committer, self.dispatcher, lease.boot, locks, disk)
-        self.intake = Intake(lease.url, Reader(self.dispatcher.named, lease.name))
+        self.cancels = Cancels(self.committer, self.dispatcher, lease.boot)
+        self.intake = Intake(lease.url, Reader(self.dispatcher.named, lease.name, self.cancels.heard))
         self.services = Services(self._lost)
         self.signals = 0
         self._last_signal = float("-inf")
@@ -80,7 +82,7 @@ class Node:
         self._stop = Event()
         self._signalled = self._loop.async_()
         slots.prepare_connections(self._hub_thread, thread_id)
-        transport.deliver_to(self._deliver)
+        transport.deliver_to(self._deliver, self._deliver_cancels)
 
     def _lanes(self, attempts: Attempts) -> list[Lane]:
         """The first is that of tasks which do not say where they run."""
@@ -108,6 +110,7 @@ class Node:
         self._take_stock(replay)
         self.services.start("intake", self.intake.serve)
         self.services.start("clock", self.dispatcher.watch_clock)
+        self.services.start("cancels", self.cancels.serve)
         self.services.start("lease", every(self.lease.seconds / 3, self._renew))
         self.services.start("workers", every(TEND, self.workers.tend))
         self.housekeeping.start(self.services)
@@ -157,6 +160,12 @@ class Node:
             self.dispatcher.named(ids, later)
         else:
             self._loop.run_callback_threadsafe(self.dispatcher.named, ids, later)
+
+    def _deliver_cancels(self, ids: Sequence[str]) -> None:
+        if thread_id() == self._hub_thread:
+            self.cancels.heard(ids)
+        else:
+            self._loop.run_callback_threadsafe(self.cancels.heard, ids)
 
     def _renew(self) -> None:
         with suppress(*TROUBLE):  # the committer says so; the next renewal is soon

@@ -1,4 +1,4 @@
-"""What a node makes of a message: frames -> names for the dispatcher, or a control message's reply.
+"""What a node makes of a message: frames -> names for the dispatcher, what is cancelled, or a control message's reply.
 
 No socket here. Nothing that a peer sends raises out of `read`: it is counted, logged and dropped.
 """
@@ -17,6 +17,7 @@ from django_ztask.errors import MacError, MessageError
 from django_ztask.message import (
     MAC_LENGTH,
     REASON,
+    Cancels,
     Control,
     Names,
     Reply,
@@ -29,6 +30,7 @@ from ztaskd import events
 from ztaskd.freshness import Freshness
 
 Named = Callable[[Sequence[str], float | None], None]
+Cancelled = Callable[[Sequence[str]], None]
 
 # Takes the arguments of a control message, returns the reply's value. Raises MessageError to refuse.
 Command = Callable[[dict[str, Any]], dict[str, Any]]
@@ -37,8 +39,9 @@ Command = Callable[[dict[str, Any]], dict[str, Any]]
 class Reader:
     """`refused` counts by reason what was dropped; `commands` are what control messages can ask for."""
 
-    def __init__(self, named: Named, name: str) -> None:
+    def __init__(self, named: Named, name: str, cancelled: Cancelled) -> None:
         self.named = named
+        self.cancelled = cancelled
         self.name = name
         self.refused: Counter[str] = Counter()
         self.commands: dict[str, Command] = {"ping": self._ping}
@@ -54,6 +57,9 @@ class Reader:
         if isinstance(message, Names):
             crashpoints.reach("intake-decoded")
             self.named(message.ids, message.later)
+            return None
+        if isinstance(message, Cancels):
+            self.cancelled(message.ids)
             return None
         return self._answer(frames, self._obey(frames, message))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django_ztask import crashpoints, journal, sql
+from django_ztask import cancelling, crashpoints, journal, sql
 from ztaskd import lease
 from ztaskd.locks import is_held
 
@@ -19,20 +19,22 @@ def boot_lock(folder: Path, boot: str) -> Path:
 
 @dataclass(slots=True)
 class Recovered:
-    """What became of rows that dead nodes held: ids, and for the failed ones (id, task function)."""
+    """What became of rows that dead nodes held: ids, and for the failed and cancelled ones (id, task function)."""
 
     queued: list[str] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    cancelled: list[tuple[str, str]] = field(default_factory=list)
     boots: list[str] = field(default_factory=list)  # the dead: their lock files may go
 
 
 def recover_dead(connection: Any, folder: Path, own_boot: str) -> Recovered:
     """Queues again, at no cost, what boots that are gone had claimed; at_most_once tasks that they had
-    started are FAILED."""
+    started are FAILED, and what was to end has ended."""
     recovered = Recovered()
     for boot in _known_boots(connection) | journal.holders(connection):
         if boot == own_boot or _is_alive(connection, folder, boot):
             continue
+        recovered.cancelled += cancelling.settle(connection, boot, time.time())
         recovered.failed += journal.fail_interrupted(connection, boot, time.time())
         recovered.queued += journal.recover(connection, boot)
         crashpoints.reach("recover-uncommitted")

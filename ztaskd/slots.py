@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from django.db import OperationalError
 from django.db.backends.signals import connection_created
 from gevent.queue import Queue
 
-from django_ztask.errors import TaskInterrupted
+from django_ztask.errors import TaskCancelled, TaskInterrupted
 from django_ztask.rows import Claimed
 from ztaskd.cleaning import clean_connections
 from ztaskd.storage import is_locked
@@ -61,13 +61,30 @@ class Slots:
         for greenlet in list(self.running):
             greenlet.kill(TaskInterrupted("the node stops"), block=False)
 
+    def cancel(self, ids: Collection[str]) -> list[Claimed]:
+        """Raises TaskCancelled in those of these tasks that run. Returns those that no slot has started: they wait
+        no longer."""
+        for greenlet, task in self.running.items():
+            if task.id in ids:
+                gevent.get_hub().loop.run_callback(self._throw, greenlet, task)
+        waiting = self.take_back()
+        for task in waiting:
+            if task.id not in ids:
+                self._waiting.put(task)
+        return [task for task in waiting if task.id in ids]
+
+    def _throw(self, greenlet: Any, task: Claimed) -> None:
+        """On the hub. (Greenlet.kill() would hit whatever the slot runs by then: the next task, perhaps.)"""
+        if self.running.get(greenlet) is task:
+            greenlet.throw(TaskCancelled("somebody has cancelled it"))
+
     def _live(self) -> None:
         while True:
             try:
                 self._run_one(self._waiting.get())
                 clean_connections()
                 self._breathe()
-            except TaskInterrupted:
+            except (TaskInterrupted, TaskCancelled):
                 continue  # it came when its task was over already
 
     def _run_one(self, task: Claimed) -> None:

@@ -31,6 +31,8 @@ def ended(finish: Finish, seconds: float) -> None:
     task, outcome, verdict = finish.task, finish.outcome, finish.verdict
     if outcome.kind is Kind.SUCCESS:
         _succeeded(task, seconds, finish.finished)
+    elif outcome.kind is Kind.CANCELLED:
+        _cancelled(finish, seconds)
     elif verdict.event is Event.FAIL and task.at_most_once and outcome.kind in STARTED:
         detail = f"\n{outcome.traceback.rstrip()}" if outcome.traceback else ""
         logger.error(
@@ -66,6 +68,15 @@ def _succeeded(task: Claimed, seconds: float, finished: float) -> None:
         handler.later(finished, text)
     else:
         logger.info("%s", text)
+
+
+def _cancelled(finish: Finish, seconds: float) -> None:
+    if finish.started is None:
+        logger.info("%s was cancelled before it started", name(finish.task))
+    else:
+        logger.info(
+            "%s was cancelled after %.3f s (attempt %d)", name(finish.task), seconds, finish.task.attempt
+        )
 
 
 def _failed(finish: Finish, seconds: float) -> None:

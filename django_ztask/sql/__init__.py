@@ -1,5 +1,5 @@
-"""The journal's statements, one module for each database. Only journal.py and upkeep.py execute them; those of
-operations.py stand in a module of their own.
+"""The journal's statements, one module for each database. Only journal.py, upkeep.py and cancelling.py execute them;
+those of operations.py stand in a module of their own.
 
 (`status || ''` is for PostgreSQL's planner: see there.)
 """
@@ -20,7 +20,26 @@ _NEXT_PRIORITY = """(SELECT max(priority) FROM django_ztask_task
     WHERE status = 'QUEUED' AND pool = %s AND priority < %s)"""
 
 MARK = """UPDATE django_ztask_task SET started = %s
-    WHERE uuid = %s AND node = %s AND attempts = %s AND status || '' = 'RUNNING'"""
+    WHERE uuid = %s AND node = %s AND attempts = %s AND status || '' = 'RUNNING' AND cancel_requested IS NULL"""
+
+# One statement for both states: whoever claims or ends the row meanwhile comes before it, or after it.
+CANCEL = """UPDATE django_ztask_task
+    SET status = CASE status WHEN 'QUEUED' THEN 'CANCELLED' ELSE status END,
+        finished = CASE status WHEN 'QUEUED' THEN %s ELSE finished END,
+        cancel_requested = coalesce(cancel_requested, %s)
+    WHERE uuid = %s AND status || '' IN ('QUEUED', 'RUNNING')
+    RETURNING status"""
+
+# The first finds what was named, the second whatever runs on the node.
+CANCELS_NAMED = """SELECT uuid FROM django_ztask_task
+    WHERE uuid IN ({}) AND node || '' = %s AND status || '' = 'RUNNING' AND cancel_requested IS NOT NULL"""
+CANCELS = """SELECT uuid FROM django_ztask_task
+    WHERE status = 'RUNNING' AND node = %s AND cancel_requested IS NOT NULL"""
+
+# What somebody has cancelled, and nobody runs any more.
+SETTLE = """UPDATE django_ztask_task SET status = 'CANCELLED', finished = %s
+    WHERE status = 'RUNNING' AND node = %s AND cancel_requested IS NOT NULL AND {}
+    RETURNING uuid, function_name, attempts, started"""
 
 REFUSE = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
@@ -33,7 +52,8 @@ GIVE_UP = """UPDATE django_ztask_task
 FAIL_ODD = """UPDATE django_ztask_task SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
     WHERE status = 'QUEUED' AND {} RETURNING uuid, function_name"""
 
-PRUNABLE = "SELECT count(*) FROM django_ztask_task WHERE status = 'SUCCEEDED' AND finished < %s"
+# By state: each has its index.
+PRUNABLE = "SELECT count(*) FROM django_ztask_task WHERE status = '{}' AND finished < %s"
 
 # By Django's name of the vendor.
 STATEMENTS: dict[str, ModuleType] = {"sqlite": sqlite, "postgresql": postgresql}

@@ -27,11 +27,12 @@ BEGINS = {
 # PostgreSQL's planner does not know how soon a walk along an index finds enough. For one transaction:
 WALKING = "SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
 
-TIMES = ("created", "failed", "claimed", "started", "finished")
+TIMES = ("created", "failed", "claimed", "started", "finished", "cancel_requested")
 
 # What a person is shown of a task in a list; and of one task.
 LISTED = (
     *("uuid", "status", "function_name", "queue", "pool", "priority", "next_attempt", "created", "failed"),
+    "cancel_requested",
     *("started", "finished", "attempts", "failures", "crashes", "interruptions", "replays", "retry_count"),
     *("last_exception", "node"),
 )

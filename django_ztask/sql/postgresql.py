@@ -64,12 +64,16 @@ SUCCEED = """UPDATE django_ztask_task AS task
       AND task.status || '' = 'RUNNING'"""
 
 FINISH = """UPDATE django_ztask_task AS task
-    SET status = new.status, retry_count = new.retry_count, next_attempt = coalesce(new.due, task.next_attempt), started = new.started,
-        finished = new.finished, failed = new.failed, failures = task.failures + new.failures,
+    SET status = CASE WHEN task.cancel_requested IS NULL THEN new.status ELSE 'CANCELLED' END,
+        retry_count = new.retry_count, next_attempt = coalesce(new.due, task.next_attempt), started = new.started,
+        finished = CASE WHEN new.status = 'QUEUED' AND task.cancel_requested IS NULL THEN NULL ELSE new.finished END,
+        failed = CASE WHEN task.cancel_requested IS NULL THEN new.failed END,
+        failures = task.failures + new.failures,
         interruptions = task.interruptions + new.interruptions, crashes = task.crashes + new.crashes,
         result = new.result,
         last_exception = coalesce(new.exception, task.last_exception),
-        traceback = coalesce(new.traceback, task.traceback), node = new.node
+        traceback = coalesce(new.traceback, task.traceback),
+        node = CASE WHEN task.cancel_requested IS NULL THEN new.node ELSE new.boot END
     FROM unnest(
         %s::text[], %s::int[], %s::float8[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],
         %s::int[], %s::int[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
@@ -88,21 +92,23 @@ ONCE = "coalesce(meta ->> 'at_most_once', '') = 'true'"
 # at_most_once tasks that have been started: marked, or by an earlier attempt.
 STARTED_ONCE = f"(failures > 0 OR interruptions > 0 OR started IS NOT NULL) AND {ONCE}"
 
+NOT_AMONG = "uuid <> ALL(%s::text[])"
+
 FAIL_INTERRUPTED = f"""UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s, interruptions = interruptions + 1
     WHERE status = 'RUNNING' AND node = %s AND started IS NOT NULL AND {ONCE}
-      AND uuid <> ALL(%s::text[])
+      AND cancel_requested IS NULL AND {NOT_AMONG}
     RETURNING uuid, function_name, attempts, started"""
 
-# (One that was marked since FAIL_INTERRUPTED looked stays where it is: the next round FAILs it.)
+# (One that was marked or cancelled since the others looked stays where it is: for the next round.)
 RECOVER = f"""UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
-    WHERE status = 'RUNNING' AND node = %s AND uuid <> ALL(%s::text[])
-      AND NOT (started IS NOT NULL AND {ONCE})
+    WHERE status = 'RUNNING' AND node = %s AND {NOT_AMONG}
+      AND cancel_requested IS NULL AND NOT (started IS NOT NULL AND {ONCE})
     RETURNING uuid"""
 
 REPLAY = f"""UPDATE django_ztask_task
     SET status = 'QUEUED', next_attempt = %s, failed = NULL, started = NULL, finished = NULL, node = NULL,
-        replays = replays + 1,
+        cancel_requested = NULL, replays = replays + 1,
         retry_count = coalesce(CASE jsonb_typeof(meta -> 'retry_count') WHEN 'number'
             THEN least(greatest((meta ->> 'retry_count')::numeric, 0), 2147483647)::int END, %s)
     WHERE codec <> 'legacy' AND NOT ({STARTED_ONCE})"""
@@ -114,7 +120,7 @@ NO_TIME = ("next_attempt IS NULL", "next_attempt >= 'infinity'")
 NO_PRIORITY = None
 
 PRUNE = """WITH old AS MATERIALIZED (
-        SELECT uuid FROM django_ztask_task WHERE status = 'SUCCEEDED' AND finished < %s
+        SELECT uuid FROM django_ztask_task WHERE status = '{}' AND finished < %s
         ORDER BY finished LIMIT %s FOR UPDATE SKIP LOCKED)
     DELETE FROM django_ztask_task AS task USING old WHERE task.uuid = old.uuid
     RETURNING task.uuid"""

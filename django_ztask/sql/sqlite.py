@@ -85,13 +85,14 @@ SUCCEED = f"""UPDATE django_ztask_task AS task
 
 # (The due time in whole microseconds: SQLite's reading of a number of 17 digits is not exact.)
 FINISH = f"""UPDATE django_ztask_task AS task
-    SET status = new.status, retry_count = new.retry_count,
-        next_attempt = coalesce(new.due / 1e6, task.next_attempt), started = new.started,
-        finished = new.finished, failed = new.failed, failures = task.failures + new.failures,
+    SET status = CASE WHEN task.cancel_requested IS NULL THEN new.status ELSE 'CANCELLED' END, result = new.result,
+        retry_count = new.retry_count, next_attempt = coalesce(new.due / 1e6, task.next_attempt), started = new.started,
+        finished = CASE WHEN new.status = 'QUEUED' AND task.cancel_requested IS NULL THEN NULL ELSE new.finished END,
+        failed = CASE WHEN task.cancel_requested IS NULL THEN new.failed END, failures = task.failures + new.failures,
         interruptions = task.interruptions + new.interruptions, crashes = task.crashes + new.crashes,
-        result = new.result,
         last_exception = coalesce(new.exception, task.last_exception),
-        traceback = coalesce(new.traceback, task.traceback), node = new.node
+        traceback = coalesce(new.traceback, task.traceback),
+        node = CASE WHEN task.cancel_requested IS NULL THEN new.node ELSE new.boot END
     FROM (SELECT {
     _columns(
         "status retry_count due started finished failed failures interruptions crashes result exception traceback "
@@ -111,43 +112,42 @@ ONCE = "(CASE WHEN json_valid(meta) THEN json_extract(meta, '$.at_most_once') EN
 # at_most_once tasks that have been started: marked, or by an earlier attempt.
 STARTED_ONCE = f"(failures > 0 OR interruptions > 0 OR started IS NOT NULL) AND {ONCE}"
 
+NOT_AMONG = "uuid NOT IN (SELECT value FROM json_each(%s))"
+
 FAIL_INTERRUPTED = f"""UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s, interruptions = interruptions + 1
     WHERE status = 'RUNNING' AND node = %s AND started IS NOT NULL AND {ONCE}
-      AND uuid NOT IN (SELECT value FROM json_each(%s))
+      AND cancel_requested IS NULL AND {NOT_AMONG}
     RETURNING uuid, function_name, attempts, started"""
 
-# (One that was marked since FAIL_INTERRUPTED looked stays where it is: the next round FAILs it.)
+# (One that was marked or cancelled since the others looked stays where it is: for the next round.)
 RECOVER = f"""UPDATE django_ztask_task SET status = 'QUEUED', node = NULL
-    WHERE status = 'RUNNING' AND node = %s AND uuid NOT IN (SELECT value FROM json_each(%s))
-      AND NOT (started IS NOT NULL AND {ONCE})
+    WHERE status = 'RUNNING' AND node = %s AND {NOT_AMONG}
+      AND cancel_requested IS NULL AND NOT (started IS NOT NULL AND {ONCE})
     RETURNING uuid"""
 
 REPLAY = f"""UPDATE django_ztask_task
     SET status = 'QUEUED', next_attempt = %s, failed = NULL, started = NULL, finished = NULL, node = NULL,
-        replays = replays + 1,
+        cancel_requested = NULL, replays = replays + 1,
         retry_count = coalesce(CASE WHEN json_valid(meta) THEN json_extract(meta, '$.retry_count') END, %s)
     WHERE codec <> 'legacy' AND NOT ({STARTED_ONCE})"""
 
 COUNT_STARTED_ONCE = f"SELECT count(*) FROM django_ztask_task WHERE status = 'FAILED' AND {STARTED_ONCE}"
 
-# What somebody wrote by hand into a column of numbers, each found by one seek in the index: infinity, and
-# texts and BLOBs, which come after all numbers.
+# What somebody wrote by hand into a column of numbers, each found by one seek in the index: infinity, texts, BLOBs.
 NO_TIME = ("next_attempt IS NULL", "next_attempt >= 9e999")
 NO_PRIORITY = "priority >= ''"
 
 PRUNE = """DELETE FROM django_ztask_task WHERE uuid IN (
-        SELECT uuid FROM django_ztask_task WHERE status = 'SUCCEEDED' AND finished < %s
-        ORDER BY finished LIMIT %s)
-    RETURNING uuid"""
+        SELECT uuid FROM django_ztask_task WHERE status = '{}' AND finished < %s
+        ORDER BY finished LIMIT %s) RETURNING uuid"""
 
 PRUNE_ATTEMPTS = "DELETE FROM django_ztask_attempt WHERE task_id IN (SELECT value FROM json_each(%s))"
 
 FAIL_UNKNOWN = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
     WHERE status = 'QUEUED' AND (next_attempt <= %s OR replays > 0)
-      AND function_name IN (SELECT value FROM json_each(%s))
-    RETURNING uuid, function_name"""
+      AND function_name IN (SELECT value FROM json_each(%s)) RETURNING uuid, function_name"""
 
 
 def texts(values: Collection[str]) -> str:

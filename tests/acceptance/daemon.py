@@ -27,9 +27,11 @@ PRELUDE = """
 import json, os, sys, time
 import django
 django.setup()
+from django_ztask.handle import TaskHandle
 from tests.project.shop.models import Order
 from tests.project.shop.tasks import *
 from tests.project.shop.trouble import *
+from tests.project.shop.cancels import *
 def show(value):
     print(json.dumps(value), flush=True)
 exec(sys.stdin.read())

@@ -70,6 +70,52 @@ def test_the_same_calls_leave_the_same_rows_in_slots_and_in_children(new_site):
         assert there[name] == row, name
 
 
+CANCELS = """
+    made = {way: when_cancelled.async_(way) for way in ("clean", "error", "exit", "return")}
+    made["at most once"] = when_cancelled.using(at_most_once=True).async_("error")
+    made["later"] = when_cancelled.after(3600, "clean")
+    made["by itself"] = cancels_itself.async_()
+    show({name: handle.id for name, handle in made.items()})
+"""
+
+
+def cancels_of(site, *options):
+    """The rows and attempts of calls that were cancelled, or cancelled themselves."""
+    site.start(*options)
+    made = site.call(CANCELS)
+    wait_for(lambda: len(site.ledger) == 5, "all to begin")
+    answers = site.call(f"show([TaskHandle(id).cancel() for id in {list(made.values())[:-1]!r}])")
+    found = {}
+    for name, task_id in made.items():
+        wait_for(lambda task_id=task_id: site.task(task_id)["status"] in ("SUCCEEDED", "CANCELLED"), name)
+        rows = site.sql(f"SELECT {COLUMNS} FROM django_ztask_task WHERE uuid = ?", task_id)
+        rows += site.sql(
+            "SELECT attempt, kind, exception FROM django_ztask_attempt WHERE task_id = ?", task_id
+        )
+        found[name] = [[_same(value, made) for value in row] for row in rows]
+    assert len(site.ledger) == 5, "none began again"
+    return answers, found
+
+
+def test_what_is_cancelled_leaves_the_same_rows_in_slots_and_in_children(new_site):
+    here = cancels_of(new_site())
+    there = cancels_of(new_site(), "--multiprocess", "--worker-pool-size", "6")
+    assert here == there
+    answers, rows = here
+    assert answers == [True] * 6
+    ends = {name: (row[0][0], [attempt[1] for attempt in row[1:]]) for name, row in rows.items()}
+    assert ends == {
+        "clean": ("CANCELLED", ["cancelled"]),
+        "error": ("CANCELLED", ["cancelled"]),
+        "exit": ("CANCELLED", ["cancelled"]),
+        "return": ("SUCCEEDED", []),
+        "at most once": ("CANCELLED", ["cancelled"]),
+        "later": ("CANCELLED", []),
+        "by itself": ("CANCELLED", ["cancelled"]),
+    }
+    assert rows["error"][1][2] == "ValueError: while it cleaned up"
+
+
 def test_what_a_child_logs_and_prints_is_in_the_daemons_log(site):
     daemon = site.start("--multiprocess", "--worker-pool-size", "1")
     logged, printed, shouted = site.call(

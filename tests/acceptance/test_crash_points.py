@@ -21,8 +21,14 @@ IN_THE_DAEMON = {
     "finish-committed": (1, 1),
 }
 
-CALLERS = ["caller-before-insert", "caller-before-commit", "caller-before-message", "caller-message-early"]
-OTHERS = ["recover-uncommitted", "replay-uncommitted", "prune-uncommitted"]
+CALLERS = [
+    "caller-before-insert",
+    "caller-before-commit",
+    "caller-before-message",
+    "caller-message-early",
+    "caller-cancelled",
+]
+OTHERS = ["attempt-cancelled", "recover-uncommitted", "replay-uncommitted", "prune-uncommitted"]
 OF_COMMANDS = ["replay-batch-uncommitted", "replay-committed"]  # test_replay_stopped.py
 
 
@@ -104,6 +110,30 @@ def test_a_caller_that_dies_between_its_insert_and_its_commit_has_called_nothing
     assert site.marks() == ["first", "third"]
     site.wait_count(2, status="SUCCEEDED")
     assert site.count() == 2
+    assert daemon.stop() == 0
+
+
+def test_a_caller_that_dies_before_its_message_has_cancelled_all_the_same(site):
+    daemon = site.start()
+    task_id = site.call("show(long.async_(60).id)")
+    wait_for(lambda: site.ledger, "the task to begin")
+    caller = site.spawn(f"TaskHandle({task_id!r}).cancel()", ZTASKD_CRASH_AT="caller-cancelled")
+    assert caller.wait() == KILLED
+    site.wait_status(task_id, "CANCELLED")
+    assert daemon.stop() == 0
+
+
+def test_the_daemon_dies_while_a_cancelled_task_ends(site):
+    doomed = site.start(ZTASKD_CRASH_AT="attempt-cancelled")
+    task_id = site.call("show(long.async_(60).id)")
+    wait_for(lambda: site.ledger, "the task to begin")
+    assert site.call(f"show(TaskHandle({task_id!r}).cancel())") is True
+    assert doomed.wait() == KILLED, doomed.log
+    assert site.task(task_id)["status"] == "RUNNING"
+    daemon = site.start()
+    row = site.wait_status(task_id, "CANCELLED")
+    assert (row["attempts"], row["failures"]) == (1, 0)
+    assert [line[0] for line in site.ledger] == ["began", "cleaned"], "it does not begin again"
     assert daemon.stop() == 0
 
 

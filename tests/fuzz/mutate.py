@@ -47,7 +47,9 @@ class Mutator:
             return random.choice(self.sent)
         value = self._control() if random.random() < 0.5 else self._names()
         if random.random() < 0.25:
-            value = self.changed(value, {"names": "control", "control": "names"}[value[0]])
+            value = self.changed(
+                value, {"names": "control", "control": "names", "cancels": "names"}[value[0]]
+            )
         body = bytes([VERSION]) + msgspec.msgpack.encode(value)
         mac = sign(body, self.key)
         if random.random() < 0.3:
@@ -69,6 +71,8 @@ class Mutator:
         ids = [self._word() for _ in range(min(count, 20))] * (count // 20 or 1)
         if self.random.random() < 0.9:
             ids = [(name or "id")[:36] for name in ids]
+        if self.random.random() < 0.2:
+            return ["cancels", ids]
         return ["names", ids, self.random.choice([None, None, None, time.time() + 5, *TIMES[1:4]])]
 
     def _control(self) -> list[Any]:

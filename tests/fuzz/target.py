@@ -43,7 +43,7 @@ class Inside:
 
     def begin(self) -> None:
         """Another reader: after 10,000 control messages from the future, all others are stale to the old one."""
-        self.reader = Reader(self._named, "fuzz")
+        self.reader = Reader(self._named, "fuzz", self._cancelled)
         self.reader.refused = self.refused
 
     def shoot(self, frames: Sequence[bytes]) -> None:
@@ -56,9 +56,16 @@ class Inside:
         if time.process_time() - began > SLOW:
             raise Crash(f"it took more than {SLOW:g} s")
 
-    def _named(self, ids: Sequence[str], later: float | None) -> None:
+    def _cancelled(self, ids: Sequence[str]) -> None:
+        self._check(ids)
+        self.named += 1
+
+    def _check(self, ids: Sequence[str]) -> None:
         if not all(isinstance(name, str) and 0 < len(name) <= 36 for name in ids):
             raise Crash("names that are none")
+
+    def _named(self, ids: Sequence[str], later: float | None) -> None:
+        self._check(ids)
         if later is not None and not abs(later) < float("inf"):
             raise Crash(f"a due time of {later}")
         self.named += 1

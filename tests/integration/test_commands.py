@@ -1,11 +1,8 @@
-"""list, show, purge and explain as they are typed, and what they print."""
+"""list, show and explain as they are typed, and what they print."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -13,34 +10,13 @@ from django.db import connection
 from django_ztask import looking
 from django_ztask.filters import Filter
 from django_ztask.lifecycle import Kind
-from django_ztask.models import Attempt, Task
+from django_ztask.models import Task
+from tests.integration.commanding import Command, command, listed
 from tests.integration.helpers import claim_new, failed, finish, new_task, record
-from ztaskd import cli, commands
-from ztaskd.project import Refusal
 
 pytestmark = pytest.mark.both_databases
 
-Command = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs one in this process: its exit code, and what it says."""
-
-    def run(*arguments: str) -> tuple[int, str]:
-        try:
-            code = commands._run(cli.parse(list(arguments)))
-        except Refusal as refusal:
-            return refusal.code, str(refusal)
-        return code, capsys.readouterr().out
-
-    return run
-
-
-def listed(command: Command, *arguments: str) -> list[str]:
-    code, text = command("list", "--json", *arguments)
-    assert code == 0
-    return [json.loads(line)["id"] for line in text.splitlines()]
+__all__ = ["command"]
 
 
 def test_the_newest_calls_come_first_and_those_of_django_ztask_last(command: Command) -> None:
@@ -99,6 +75,7 @@ KEYS = [
     "failed",
     "started",
     "finished",
+    "cancel_requested",
     "attempts",
     "failures",
     "crashes",
@@ -184,50 +161,6 @@ def test_a_list_survives_whatever_somebody_has_written_into_a_row(command: Comma
         assert "\x1b" not in text
         assert "\x07" not in text
     assert sorted(listed(command)) == sorted([task_id, other])
-
-
-def test_purge_deletes_what_it_is_told_to_and_asks_before(command: Command, monkeypatch: Any) -> None:
-    ids = [failed(function=f"shop.{name}") for name in "aab"]
-    [queued] = record(new_task(1))
-    code, text = command("purge")
-    assert (code, "--all" in text) == (2, True)
-    code, text = command("purge", "--function", "shop.a", "--dry-run")
-    assert "2 FAILED tasks would be deleted" in text
-    code, text = command("purge", "--function", "shop.a")
-    assert (code, "--yes" in text) == (2, True), "there is no terminal here"
-    assert Task.objects.count() == 4
-
-    def answering(answers: Sequence[str]) -> None:
-        left = list(answers)
-        monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-        monkeypatch.setattr("builtins.input", lambda prompt: left.pop(0))
-
-    answering(["", "y"])
-    assert command("purge", "--function", "shop.a")[0] == 1
-    assert Task.objects.count() == 4
-    assert "2 FAILED tasks deleted" in command("purge", "--function", "shop.a")[1]
-    assert set(Task.objects.values_list("uuid", flat=True)) == {ids[2], queued}
-    assert Attempt.objects.count() == 1
-
-
-def test_purge_takes_what_has_succeeded_only_when_told_and_keeps_to_its_limit(command: Command) -> None:
-    for _ in range(5):
-        finish(claim_new(), Kind.SUCCESS)
-    kept = failed()
-    _, text = command("purge", "--status", "succeeded", "--all", "--yes", "--limit", "3")
-    assert text == "3 SUCCEEDED tasks deleted\n"
-    _, text = command("purge", "--status", "SUCCEEDED", "--until", "2h", "--yes")
-    assert "nothing to delete" in text
-    _, text = command("purge", "--status", "SUCCEEDED", "--since", "2h", "--yes")
-    assert text == "2 SUCCEEDED tasks deleted\n"
-    assert [task.uuid for task in Task.objects.all()] == [kept]
-
-
-def test_hundreds_are_purged_in_several_transactions(command: Command) -> None:
-    record(*(new_task(n) for n in range(450)))
-    Task.objects.update(status="FAILED")
-    assert command("purge", "--all", "--yes")[1] == "450 FAILED tasks deleted\n"
-    assert Task.objects.count() == 0
 
 
 def test_reading_leaves_the_connection_as_it_was() -> None:

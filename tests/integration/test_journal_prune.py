@@ -13,7 +13,7 @@ from django_ztask.errors import ResultUnavailable
 from django_ztask.handle import TaskHandle
 from django_ztask.lifecycle import Kind
 from django_ztask.models import Attempt, Task
-from tests.integration.helpers import claim_new, failed, finish, race, record, status
+from tests.integration.helpers import claim_new, failed, finish, new_task, race, record, status
 
 pytestmark = pytest.mark.both_databases
 
@@ -52,6 +52,22 @@ def test_only_what_succeeded_is_pruned_and_its_attempts_with_it() -> None:
     assert upkeep.prune(connection, time.time() + 1, 100) == 1
     assert [status(task_id) for task_id in (stays, queued, running.id)] == ["FAILED", "QUEUED", "RUNNING"]
     assert [attempt.task_id for attempt in Attempt.objects.all()] == [stays]
+
+
+def test_what_was_cancelled_is_pruned_with_what_succeeded() -> None:
+    old, new = record(new_task(1), new_task(2))
+    done = succeeded(30)
+    running = claim_new()
+    for task_id in (old, new, running.id):
+        assert TaskHandle(task_id).cancel()
+    moment = datetime.datetime.fromtimestamp(NOW - 50, datetime.UTC)
+    Task.objects.filter(uuid=old).update(finished=moment)
+    assert upkeep.prunable(connection, NOW - 15) == 2
+    assert upkeep.prune(connection, NOW - 15, 1) == 1
+    assert upkeep.prune(connection, NOW - 15, 1) == 1
+    assert upkeep.prune(connection, NOW - 15, 1) == 0
+    left = set(Task.objects.values_list("uuid", flat=True))
+    assert left == {new, running.id}, f"not {old}, not {done}"
 
 
 def test_two_who_prune_at_once_share_the_work() -> None:

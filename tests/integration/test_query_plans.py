@@ -7,12 +7,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from django_ztask import journal, upkeep
+from django_ztask import cancelling, journal, upkeep
 from django_ztask.handle import TaskHandle
 from django_ztask.lifecycle import POOLS, Kind
 from django_ztask.models import Task
@@ -138,7 +139,7 @@ def test_a_finish_looks_up_its_row_by_its_primary_key(count: int, crowd: list[st
             assert tasks(lambda: journal.finish(connection, BOOT, ends)) == {(UUID, "uuid")}
 
 
-@pytest.mark.parametrize("verb", ["mark", "give_up", "refuse", "refresh"])
+@pytest.mark.parametrize("verb", ["mark", "give_up", "refuse", "refresh", "cancel"])
 def test_what_concerns_one_row_looks_it_up_by_its_primary_key(verb: str, crowd: list[str]) -> None:
     claimed = claim(*crowd[:200], now=NOW)
     task, end = claimed[7], ending(claimed[7], Kind.SUCCESS)
@@ -147,6 +148,7 @@ def test_what_concerns_one_row_looks_it_up_by_its_primary_key(verb: str, crowd: 
         "give_up": lambda: upkeep.give_up(connection, BOOT, end, "no"),
         "refuse": lambda: upkeep.refuse(connection, crowd[-1], NOW, "no"),
         "refresh": lambda: TaskHandle(task.id).refresh(),
+        "cancel": lambda: cancelling.ask(connection, task.id, NOW),
     }
     assert tasks(verbs[verb]) == {(UUID, "uuid")}
 
@@ -159,16 +161,37 @@ def test_what_concerns_one_row_looks_it_up_by_its_primary_key(verb: str, crowd: 
         (lambda: journal.holders(connection), {"ztask_running"}),
         (lambda: journal.replay_failed(connection, NOW, 5), {"ztask_failed"}),
         (lambda: upkeep.fail_unknown(connection, NOW, NOW, {"not.here"}), {"ztask_queued"}),
-        (lambda: upkeep.prunable(connection, FIRST + 500), {"ztask_succeeded"}),
+        (lambda: cancelling.asked(connection, "boot-0"), {"ztask_running"}),
+        (lambda: cancelling.settle(connection, "boot-0", NOW, ["held"]), {"ztask_running"}),
+        (lambda: upkeep.prunable(connection, FIRST + 500), {"ztask_succeeded", "ztask_cancelled"}),
         (lambda: upkeep.prune(connection, NOW, 50), {"ztask_succeeded", UUID}),
+        (lambda: upkeep.prune(connection, NOW, HISTORY + 50), {"ztask_succeeded", "ztask_cancelled", UUID}),
     ],
-    ids=["recover", "fail_interrupted", "holders", "replay", "fail_unknown", "prunable", "prune"],
+    ids=[
+        "recover",
+        "fail_interrupted",
+        "holders",
+        "replay",
+        "fail_unknown",
+        "cancelled",
+        "settle",
+        "prunable",
+        "prune",
+        "prune all",
+    ],
 )
 def test_the_other_verbs_walk_only_the_rows_of_their_state(
     verb: Callable[[], Any], indexes: set[str], crowd: list[str]
 ) -> None:
     with committing():
         assert {index for index, _ in tasks(verb)} == indexes
+
+
+def test_cancelled_tasks_that_are_named_are_looked_up_by_their_primary_key(crowd: list[str]) -> None:
+    claim(*crowd[:200], now=NOW)
+    for named in (crowd[:1], crowd):
+        with committing():
+            assert tasks(partial(cancelling.asked, connection, BOOT, named)) == {(UUID, "uuid")}
 
 
 def test_pruning_looks_up_attempts_by_their_task(crowd: list[str]) -> None:

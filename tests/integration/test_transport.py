@@ -15,7 +15,7 @@ from django_ztask import transport
 from django_ztask.conf import keys
 from django_ztask.decorators import TaskFunction
 from django_ztask.errors import MacError
-from django_ztask.message import MAX_NAMES, Names, decode
+from django_ztask.message import MAX_NAMES, Cancels, Names, decode
 from django_ztask.models import Task
 from tests.project.shop.tasks import add
 
@@ -138,6 +138,22 @@ def test_two_urls_take_turns(node: Callable[..., Node]) -> None:
         assert all(one.names(0) is None for one in nodes)
     told = [message.ids[0] for share in shares for message in share if message is not None]
     assert sorted(told) == [handle.id for handle in handles]
+
+
+def test_of_two_nodes_both_hear_what_is_cancelled(node: Callable[..., Node]) -> None:
+    nodes = [node(), node()]
+    with override_settings(ZTASKD_URL=[one.url for one in nodes]):
+        heard: set[Node] = set()
+        while len(heard) < 2:  # until both are connected
+            add.async_(0)
+            heard |= {one for one in nodes if one.frames(50)}
+        transport.send_cancels(["some-id"])
+        for one in nodes:
+            frames = one.frames()
+            while frames and isinstance(decode(frames[1:], keys("message")), Names):
+                frames = one.frames()
+            assert frames is not None
+            assert decode(frames[1:], keys("message")) == Cancels(["some-id"])
 
 
 def test_of_two_urls_one_may_be_down(node: Callable[..., Node], tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_beside_a_terminal_a_line_now_and_then(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err == "10 of 100 deleted\n20 of 100 deleted\n"
 
 
-COMMANDS = ["list", "show", "explain", "replay", "purge", "prune"]
+COMMANDS = ["list", "show", "explain", "replay", "cancel", "purge", "prune"]
 
 
 def test_every_command_has_a_help_with_examples(capsys: pytest.CaptureFixture[str]) -> None:

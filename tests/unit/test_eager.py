@@ -11,7 +11,7 @@ import pytest
 from django.test import override_settings
 from django.utils import translation
 
-from django_ztask import current_task
+from django_ztask import TaskCancelled, current_task
 from django_ztask.decorators import TaskFunction, task
 from django_ztask.errors import ArgumentError, ResultUnavailable
 from tests.project.shop.tasks import add
@@ -29,6 +29,18 @@ def keep(functions: dict[str, Any]) -> TaskFunction[..., Any]:
         return args, kwargs
 
     return keep
+
+
+@eager
+def test_an_eager_task_that_cancels_itself_harms_no_caller(functions: dict[str, Any]) -> None:
+    @task()
+    def gives_up() -> None:
+        raise TaskCancelled("not needed")
+
+    handle = gives_up.async_()
+    assert (handle.status, handle.cancel(), handle.refresh().status) == ("CANCELLED", True, "CANCELLED")
+    with pytest.raises(ResultUnavailable, match="was cancelled"):
+        handle.result()
 
 
 @eager

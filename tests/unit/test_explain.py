@@ -24,6 +24,7 @@ ROW: dict[str, Any] = {
     "claimed": None,
     "started": None,
     "finished": None,
+    "cancel_requested": None,
     "attempts": 0,
     "failures": 0,
     "crashes": 0,
@@ -140,6 +141,7 @@ def test_what_runs_is_with_a_node_that_answers_is_silent_or_is_gone() -> None:
     row = {"status": "RUNNING", "node": "boot", "claimed": NOW - 4, "attempts": 1}
     [finding] = found(**row)
     assert (finding.code, "for 4.0 s" in finding.what) == ("running", True)
+    assert codes(**row, cancel_requested=NOW - 1) == ["cancelling", "running"]
     assert codes({"nodes": [node(answer=None, error="silence")]}, **row) == ["node-silent"]
     assert codes({"nodes": [node(answer=None, error="silence", left=-1.0)]}, **row) == ["node-gone"]
     assert codes({"nodes": [node(boot="another")]}, **row) == ["node-gone"]

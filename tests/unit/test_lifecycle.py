@@ -29,6 +29,8 @@ ALLOWED = {
     ("RUNNING", "fail"): "FAILED",
     ("RUNNING", "hand back"): "QUEUED",
     ("RUNNING", "recover"): "QUEUED",
+    ("QUEUED", "cancel"): "CANCELLED",
+    ("RUNNING", "cancel"): "CANCELLED",
     ("FAILED", "replay"): "QUEUED",
 }
 
@@ -51,6 +53,7 @@ def test_every_state_with_every_event(status: Status, event: Event) -> None:
         (Kind.CRASH, Event.FAIL),
         (Kind.NOT_STARTED, Event.HAND_BACK),
         (Kind.UNKNOWN, Event.HAND_BACK),
+        (Kind.CANCELLED, Event.CANCEL),
         (Kind.REFUSED, Event.FAIL),
     ],
 )
@@ -86,6 +89,8 @@ def test_final_states_are_those_that_only_a_replay_leaves(status: Status) -> Non
         (Kind.NOT_STARTED, 3, Event.HAND_BACK, 3, DUE),
         (Kind.UNKNOWN, 3, Event.HAND_BACK, 3, DUE),
         (Kind.UNKNOWN, 0, Event.HAND_BACK, 0, DUE),
+        (Kind.CANCELLED, 5, Event.CANCEL, 5, DUE),
+        (Kind.CANCELLED, 0, Event.CANCEL, 0, DUE),
         (Kind.REFUSED, 5, Event.FAIL, 5, DUE),
         (Kind.REFUSED, 0, Event.FAIL, 0, DUE),
     ],

@@ -43,9 +43,9 @@ def lines() -> Iterator[Lines]:
     logs.logger.setLevel(before[1])
 
 
-def ended(kind: Kind, event: Event, retries_left: int = 0, due: float = 105.0, **texts: Any) -> None:
-    verdict = Verdict(event, retries_left, due)
-    finish = Finish(TASK, TASK.attempt, verdict, Outcome(kind, **texts), 99.0, 100.0)
+def ended(kind: Kind, event: Event, retries_left: int = 0, began: float | None = 99.0, **texts: Any) -> None:
+    verdict = Verdict(event, retries_left, 105.0)
+    finish = Finish(TASK, TASK.attempt, verdict, Outcome(kind, **texts), began, 100.0)
     logs.write("task_ended", {"finish": finish, "seconds": 0.01349})
 
 
@@ -137,6 +137,15 @@ def test_an_interruption_says_that_it_costs_nothing(lines: Lines) -> None:
     assert "no cost" in text
 
 
+@pytest.mark.parametrize(
+    ("began", "words"),
+    [(None, "was cancelled before it started"), (1.0, "was cancelled after 0.013 s (attempt 3)")],
+)
+def test_a_cancelled_task_is_no_failure_in_the_log(began: float | None, words: str, lines: Lines) -> None:
+    ended(Kind.CANCELLED, Event.CANCEL, 2, began=began)
+    assert said(lines) == ("INFO", f"task {ID} {NAME} {words}")
+
+
 def test_an_unknown_task_says_that_it_waits(lines: Lines) -> None:
     ended(Kind.UNKNOWN, Event.HAND_BACK, 2, exception="there is no such module")
     assert lines() == [], "each function is said once, by its own event"
@@ -180,7 +189,9 @@ def test_a_pickle_is_not_shown_even_at_debug(lines: Lines) -> None:
     [
         ("task_fenced", {"task": TASK}, "WARNING", f"task {ID} {NAME}"),
         ("task_failed_unknown", {"id": ID, "function": NAME}, "ERROR", f"task {ID} {NAME} FAILED"),
-        ("task_swallowed_interrupt", {"task": TASK}, "ERROR", "although it was interrupted"),
+        ("task_swallowed_interrupt", {"task": TASK}, "ERROR", "although it was interrupted: handed back"),
+        ("task_swallowed_interrupt", {"task": TASK, "cancelled": True}, "ERROR", "does not run again"),
+        ("task_cancelled", {"id": ID, "function": NAME}, "INFO", f"^task {ID} {NAME} was cancelled: "),
         ("row_refused", {"task_id": ID, "error": ValueError("bad row")}, "ERROR", "bad row"),
         ("journal_unavailable", {"error": ValueError("disk full")}, "ERROR", "degraded.*disk full"),
         ("journal_back", {}, "INFO", "works again"),

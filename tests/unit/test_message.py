@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_ztask.errors import MacError, MessageError
-from django_ztask.message import MAX_BODY, MAX_NAMES, VERSION, Control, Names, decode, encode, sign
+from django_ztask.message import MAX_BODY, MAX_NAMES, VERSION, Cancels, Control, Names, decode, encode, sign
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 ID = "01931f2c-7a3b-7f00-8000-000000000001"
@@ -30,9 +30,12 @@ def packed(value: object) -> bytes:
         Names([], 1_800_000_000.25),
         Names([ID, "an-old-id"], 0.0),
         Names([f"{n:036}" for n in range(MAX_NAMES)], -1.5),
+        Cancels([]),
+        Cancels([ID, "an-old-id"]),
+        Cancels([f"{n:036}" for n in range(MAX_NAMES)]),
     ],
 )
-def test_a_message_comes_back_as_it_was(message: Names) -> None:
+def test_a_message_comes_back_as_it_was(message: Names | Cancels) -> None:
     assert decode(encode(message, KEY), [KEY]) == message
 
 
@@ -53,6 +56,7 @@ def test_a_message_is_two_frames_and_no_larger_than_a_node_reads() -> None:
 def test_too_many_names_become_a_message_that_only_says_look() -> None:
     message = decode(encode(Names([ID] * (MAX_NAMES + 1), 5.0), KEY), [KEY])
     assert message == Names([], 5.0)
+    assert decode(encode(Cancels([ID] * (MAX_NAMES + 1)), KEY), [KEY]) == Cancels([])
 
 
 def test_a_key_kept_as_a_fallback_still_verifies() -> None:

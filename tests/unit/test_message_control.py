@@ -16,6 +16,7 @@ from django_ztask.message import (
     MAX_REPLY,
     NONCE_LENGTH,
     VERSION,
+    Cancels,
     Control,
     Names,
     Reply,
@@ -147,7 +148,7 @@ def refused(frames: list[bytes]) -> str:
         message: Any = decode(frames, [OTHER, KEY])
     except (MacError, MessageError) as error:
         return error.reason
-    assert isinstance(message, Names | Control)
+    assert isinstance(message, Names | Cancels | Control)
     again = encode(message, KEY)
     assert encode(decode(again, [KEY]), KEY) == again  # (as bytes: NaN does not equal itself)
     return ""

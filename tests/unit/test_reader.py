@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from django_ztask.conf import keys
 from django_ztask.errors import MessageError
-from django_ztask.message import Names, Reply, control, decode_reply, encode
+from django_ztask.message import Cancels, Names, Reply, control, decode_reply, encode
 from tests.fuzz.mutate import Mutator
 from tests.fuzz.target import Inside
 from ztaskd import events
@@ -26,7 +26,10 @@ class Node:
 
     def __init__(self) -> None:
         self.named: list[tuple[Sequence[str], float | None]] = []
-        self.reader = Reader(lambda ids, later: self.named.append((ids, later)), "here")
+        self.cancelled: list[Any] = []
+        self.reader = Reader(
+            lambda ids, later: self.named.append((ids, later)), "here", self.cancelled.append
+        )
 
     def reply(self, frames: list[bytes]) -> Reply | None:
         answer = self.reader.read(frames)
@@ -51,6 +54,20 @@ def test_names_are_handed_on_and_have_no_reply(node: Node) -> None:
     assert [node.reply(frames), node.reply(frames)] == [None, None]
     assert node.named == [(["a", "b"], 5.0)] * 2
     assert node.reader.refused == {}
+
+
+@pytest.mark.parametrize("ids", [["a", "b"], []])
+def test_what_is_cancelled_is_handed_on_and_has_no_reply(ids: list[str], node: Node) -> None:
+    assert node.reply(encode(Cancels(ids), key())) is None
+    assert node.cancelled == [ids]
+    assert node.named == []
+    assert node.reader.refused == {}
+
+
+def test_a_forged_cancel_says_nothing_to_anybody(node: Node) -> None:
+    assert node.reply(encode(Cancels(["a"]), b"another key")) is None
+    assert node.cancelled == []
+    assert node.reader.refused == {"mac": 1}
 
 
 def test_a_ping_tells_the_nodes_name_and_counts(node: Node) -> None:

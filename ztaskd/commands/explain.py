@@ -12,7 +12,7 @@ function, the disk and the clocks.
 
 --json writes one object: id, status, function, and findings, a list of {code, what, advice}. The codes: due, retry, slot,
 no-node, paused, disk, unknown-function, mac, old-key, node-key, pickle, suspect, quarantined, exception, at-most-once,
-legacy, refused, running, node-silent, node-gone, succeeded, cancelled, clock, version, migrations, no-due-time,
+legacy, refused, running, cancelling, node-silent, node-gone, succeeded, cancelled, clock, version, migrations, no-due-time,
 unknown-state.
 
 examples:

@@ -14,7 +14,7 @@ The first list is as fast with a million tasks as with ten. What is slow (a seco
 few tasks match, but for --status FAILED and --status RUNNING.
 
 --json writes one object for each task, on a line of its own, with the keys id, status, function, queue, pool, priority,
-created, due, failed, started, finished (ISO 8601, UTC, or null), attempts, failures, crashes, interruptions, replays,
+created, due, failed, started, finished, cancel_requested (ISO 8601, UTC, or null), attempts, failures, crashes, interruptions, replays,
 retries_left, exception (the first line of it), node.
 
 examples:
@@ -112,6 +112,7 @@ def for_machines(row: Mapping[str, Any]) -> dict[str, Any]:
         "failed": utc(row["failed"]),
         "started": utc(row["started"]),
         "finished": utc(row["finished"]),
+        "cancel_requested": utc(row["cancel_requested"]),
         **{name: row[name] for name in ("attempts", "failures", "crashes", "interruptions", "replays")},
         "retries_left": row["retry_count"],
         "exception": None if row["last_exception"] is None else one_line(row["last_exception"]),

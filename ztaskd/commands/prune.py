@@ -13,7 +13,7 @@ BATCH, REST = 200, 1.0
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
     from ztaskd.cli import age
 
-    text = "delete tasks that succeeded longer ago than this (failed ones stay)"
+    text = "delete tasks that succeeded, or were cancelled, longer ago than this (failed ones stay)"
     parser = commands.add_parser("prune", help=text, description=text.capitalize() + ".", parents=[common])
     parser.add_argument(
         "--older-than", required=True, type=age, metavar="AGE", help="90 (seconds), 30m, 12h, 1d or 2w"
@@ -35,9 +35,13 @@ def run(options: argparse.Namespace) -> int:
     try:
         if options.dry_run:
             count = upkeep.prunable(connection, before)
-            print(f"{count} task(s) succeeded before {since}; nothing was deleted (--dry-run)")
+            print(
+                f"{count} task(s) succeeded, or were cancelled, before {since}; nothing was deleted (--dry-run)"
+            )
         else:
-            print(f"{_prune(connection, before)} task(s) that succeeded before {since} were deleted")
+            print(
+                f"{_prune(connection, before)} task(s) that succeeded, or were cancelled, before {since} were deleted"
+            )
     except (DatabaseError, InterfaceError) as error:
         raise Refusal(Exit.DATABASE, f"the journal cannot be used: {error}") from None
     return Exit.CLEAN

@@ -53,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
     from django_ztask.conf import conf
     from ztaskd.cli import Exit
     from ztaskd.commands import selection
+    from ztaskd.commands.asking import confirmed
     from ztaskd.commands.printing import number
     from ztaskd.commands.summary import print_groups
     from ztaskd.project import Refusal
@@ -73,24 +74,11 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         print(f"{what} would be deleted; nothing was changed (--dry-run)")
         return Exit.CLEAN
-    if not options.yes and not _confirmed(what):
+    if not options.yes and not confirmed(f"delete {what} for good?"):
         print("nothing was deleted")
         return Exit.CRASH
     print(f"{number(_purge(connection, condition, options.status, total), f'{options.status} task')} deleted")
     return Exit.CLEAN
-
-
-def _confirmed(what: str) -> bool:
-    from ztaskd.cli import Exit
-    from ztaskd.project import Refusal
-
-    if not sys.stdin.isatty():
-        raise Refusal(Exit.USAGE, "nobody is there to be asked (no terminal): say --yes")
-    try:
-        return input(f"delete {what} for good? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        print()
-        return False
 
 
 def _purge(connection: Any, condition: Any, status: str, total: int) -> int:

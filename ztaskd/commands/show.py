@@ -89,6 +89,8 @@ def _facts(row: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
     for name in ("created", "claimed", "started", "finished", "failed"):
         if row[name] is not None:
             yield name, local_and_age(row[name], now)
+    if row["cancel_requested"] is not None and row["status"] == "RUNNING":
+        yield "cancelled", f"asked for {local_and_age(row['cancel_requested'], now)}"
     due = row["next_attempt"]
     if row["status"] == "QUEUED":
         yield "due", local_and_age(due, now) if isinstance(due, int | float) else clean(due)

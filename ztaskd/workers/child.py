@@ -89,6 +89,7 @@ def main() -> None:
     name, parent, level = sys.argv[1:]
     _follow_parent(int(parent), name)
     signal.signal(frames.INTERRUPT, signal.SIG_IGN)
+    signal.signal(frames.CANCEL, signal.SIG_IGN)
     link = Link(frames.FD)
     try:
         _load(link, int(level))
@@ -146,16 +147,20 @@ def _run(do: frames.Do) -> Any:
 
 @contextmanager
 def _limits(seconds: float | None) -> Iterator[None]:
-    """Around the call alone, the daemon may interrupt it, and its soft limit is raised in it."""
-    from django_ztask.errors import TaskInterrupted, TimeLimitExceeded
+    """Around the call alone, the daemon may interrupt or cancel it, and its soft limit is raised in it."""
+    from django_ztask.errors import TaskCancelled, TaskInterrupted, TimeLimitExceeded
 
     def interrupt(number: int, frame: object) -> None:
         raise TaskInterrupted("the node stops")
+
+    def cancel(number: int, frame: object) -> None:
+        raise TaskCancelled("somebody has cancelled it")
 
     def ring(number: int, frame: object) -> None:
         raise TimeLimitExceeded(f"the task ran longer than its timeout of {seconds:g} s")
 
     signal.signal(frames.INTERRUPT, interrupt)
+    signal.signal(frames.CANCEL, cancel)
     if seconds is not None:
         signal.signal(signal.SIGALRM, ring)
         signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -165,6 +170,7 @@ def _limits(seconds: float | None) -> Iterator[None]:
         if seconds is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(frames.INTERRUPT, signal.SIG_IGN)
+        signal.signal(frames.CANCEL, signal.SIG_IGN)
 
 
 def _memory() -> int:

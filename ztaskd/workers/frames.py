@@ -18,8 +18,9 @@ from django_ztask.serialize import Payload
 # The child's descriptor that leads to the daemon.
 FD = 3
 
-# The signal that interrupts the task which runs in a child.
-INTERRUPT = signal.SIGUSR2
+# The signals that interrupt, and that cancel, the task which runs in a child. (The second is one that no program uses
+# for anything: SIGUSR1 is what many print their stacks at.)
+INTERRUPT, CANCEL = signal.SIGUSR2, signal.SIGRTMIN + 5
 
 _LENGTH = struct.Struct(">I")
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import gevent
 from gevent.lock import Semaphore
 
-from django_ztask.errors import TaskInterrupted
+from django_ztask.errors import TaskCancelled, TaskInterrupted
 from django_ztask.lifecycle import Kind, Outcome
 from django_ztask.rows import Claimed
 from ztaskd import events
+from ztaskd.workers import frames
 from ztaskd.workers.worker import Worker, WorkerDied, WorkerRefused
 
 # Seconds before a child is started again that did not come up: its project is being mended.
@@ -76,6 +77,8 @@ class Workers:
             return Outcome(Kind.CRASH, exception=text), began, time.time() - began
         except TaskInterrupted:
             return self._interrupted(worker, began)
+        except TaskCancelled:
+            return self._cancelled(worker, began)
         except BaseException:
             self._end(worker)
             raise
@@ -94,6 +97,25 @@ class Workers:
             pass
         finally:
             self._end(worker)
+        return outcome, began, time.time() - began
+
+    def _cancelled(self, worker: Worker, began: float) -> Ended:
+        """The same; a process whose task has ended in time goes on to the next."""
+        worker.interrupt(frames.CANCEL)
+        outcome = Outcome(
+            Kind.CANCELLED, exception="it went on after it was cancelled: its process was killed"
+        )
+        try:
+            with gevent.Timeout(CLEANING_UP, False):  # type: ignore[arg-type]
+                done = worker.wait_done()
+                self._give_back(worker)
+                return done.outcome, done.started, done.seconds
+        except WorkerDied as death:
+            outcome = Outcome(Kind.CANCELLED, exception=f"its process died after it was cancelled: {death}")
+        except BaseException:
+            self._end(worker)
+            raise
+        self._end(worker)
         return outcome, began, time.time() - began
 
     def stop(self) -> None:

@@ -90,11 +90,11 @@ class Worker:
         self.memory = message.memory
         return message
 
-    def interrupt(self) -> None:
-        """Raises TaskInterrupted in what it runs."""
+    def interrupt(self, number: int = frames.INTERRUPT) -> None:
+        """Raises TaskInterrupted (or what frames.CANCEL stands for) in what it runs."""
         if self.code is None:
             with suppress(ProcessLookupError):
-                os.kill(self.pid, frames.INTERRUPT)
+                os.kill(self.pid, number)
 
     def _next(self) -> Any:
         """The next message that is no line of the log."""

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("django_ztask", "0006_pool")]
+    dependencies = [("django_ztask", "0007_cancel")]
 
     operations = [
         migrations.CreateModel(
