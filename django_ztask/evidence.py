@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,8 @@ def _seen(node: dict[str, Any]) -> NodeSeen:
         answer["ahead"] = min(0.0, answer["time"] - began) or max(0.0, answer["time"] - ended)
     if answer is not None and answer.get("pid") != node["pid"]:
         answer, error = None, "silence"  # another node has its address now
+    if error == "silence" and node["left"] > 0 and node["host"] != socket.gethostname():
+        error = "elsewhere"
     known = {name: node[name] for name in ("boot", "name", "host", "pid", "url", "version", "left")}
     return NodeSeen(**known, answer=answer, error=error)
 

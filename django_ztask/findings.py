@@ -20,7 +20,8 @@ class Finding(msgspec.Struct, frozen=True):
 
 class NodeSeen(msgspec.Struct, frozen=True):
     """A node of the journal's table. `left`: seconds its lease still runs. `answer`: of a ping, or None with the reason
-    in `error` (one word: silence, stale, mac, refused)."""
+    in `error` (one word: silence, stale, mac, refused; elsewhere: it has a lease on another host, and its address may
+    not be reached from here)."""
 
     boot: str
     name: str
@@ -34,7 +35,7 @@ class NodeSeen(msgspec.Struct, frozen=True):
 
     @property
     def is_alive(self) -> bool:
-        return self.answer is not None or self.error in ("stale", "mac", "refused")
+        return self.answer is not None or self.error in ("stale", "mac", "refused", "elsewhere")
 
     def __str__(self) -> str:
         return f"{self.name} (pid {self.pid} on {self.host}, {self.url})"

@@ -145,6 +145,7 @@ def test_what_runs_is_with_a_node_that_answers_is_silent_or_is_gone() -> None:
     assert codes({"nodes": [node(answer=None, error="silence")]}, **row) == ["node-silent"]
     assert codes({"nodes": [node(answer=None, error="silence", left=-1.0)]}, **row) == ["node-gone"]
     assert codes({"nodes": [node(boot="another")]}, **row) == ["node-gone"]
+    assert codes({"nodes": [node(answer=None, error="elsewhere")]}, **row) == ["running"]
 
 
 def test_what_is_over_says_so() -> None:

@@ -165,7 +165,7 @@ class Replaying:
     def _tell_stopped(self) -> None:
         line = " ".join(filter(None, [self.options.program, "replay", self.replay.words, *self._how()]))
         left = max(0, self.replay.matched - self.replay.queued)
-        text = f"{number(self.replay.queued, 'task')} queued again before this; {left:,} still FAILED. To go on:\n  {line}"
+        text = f"{number(self.replay.queued, 'task')} queued again before this; {left:,} not reached, still FAILED. To go on:\n  {line}"
         print(text, file=sys.stderr, flush=True)
 
     def _how(self) -> list[str]:

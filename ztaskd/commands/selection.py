@@ -16,8 +16,8 @@ its module, and may be a pattern. WHEN is an age (90 seconds, 30m, 12h, 1d, 2w) 
 """
 
 CODES = """\
-exit codes: 0 done (also when no task matched), 1 stopped, 2 usage or settings, 5 database unreachable or not migrated,
-6 no such task, or several that begin so
+exit codes: 0 done (also when no task matched), 1 stopped, or not confirmed, 2 usage or settings, 5 database
+unreachable, locked or not migrated, 6 no such task, or several that begin so
 """
 
 
