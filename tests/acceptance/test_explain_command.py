@@ -16,7 +16,8 @@ def explained(site, task_id, **env):
     return {finding["code"]: finding["what"] for finding in json.loads(text)["findings"]}
 
 
-def test_what_waits_without_a_daemon_and_then_for_a_slot(site):
+def test_what_waits_without_a_daemon_and_then_for_a_slot(new_site):
+    site = new_site(ZTASKD_LEASE=3600)  # (it does not end while we look)
     first = site.call(f"show([gated.async_(n, {str(site.gate)!r}).id for n in range(3)])")[0]
     assert list(explained(site, first)) == ["no-node"]
     daemon = site.start("-c", "1")
