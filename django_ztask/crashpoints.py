@@ -30,6 +30,8 @@ POINTS = (
     "finish-committed",
     "recover-uncommitted",
     "replay-uncommitted",
+    "replay-batch-uncommitted",
+    "replay-committed",
     "prune-uncommitted",
 )
 

@@ -218,7 +218,7 @@ def replay_failed(connection: Connection, now: float, retry_count: int) -> tuple
     queued, and how many left out."""
     statements = sql.of(connection)
     with connection.cursor() as cursor:
-        cursor.execute(statements.REPLAY, [now, retry_count])
+        cursor.execute(f"{statements.REPLAY} AND status = 'FAILED'", [now, retry_count])
         replayed = int(cursor.rowcount)
         cursor.execute(statements.COUNT_STARTED_ONCE)
         left_out = int(cursor.fetchone()[0])

@@ -1,4 +1,4 @@
-"""The rows: Task, Attempt, Node. Fields, indexes, and named filters for reading.
+"""The rows: Task, Attempt, Node, Replay. Fields, indexes, and named filters for reading.
 
 Nobody saves these objects: journal.py makes every change. The first nine fields of Task are
 django-ztask's, with their old names, types and meanings.
@@ -147,3 +147,26 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} (pid {self.pid} on {self.host})"
+
+
+class Replay(models.Model):
+    """One replay: who had which failed tasks queued again."""
+
+    id = models.BigAutoField(primary_key=True)
+    started = models.DateTimeField()
+    finished = models.DateTimeField(blank=True, null=True, help_text="Empty: it goes on, or was stopped.")
+    by = models.CharField(max_length=255, help_text="user@host")
+    pid = models.IntegerField()
+    filter = models.JSONField(help_text='Which tasks; "words": as it was typed.')
+    matched = models.IntegerField(help_text="Tasks that matched when it began.")
+    queued = models.IntegerField(default=0, help_text="Tasks that it has queued again.")
+    position = models.TextField(blank=True, null=True, help_text="JSON: created and id of the last one.")
+    horizon = models.DateTimeField(blank=True, null=True, help_text="What failed later is not for it.")
+    due = models.FloatField(help_text="The due time it gives, epoch seconds.")
+    seen = models.FloatField(help_text="Its last sign of life, epoch seconds.")
+
+    class Meta:
+        db_table = "django_ztask_replay"
+
+    def __str__(self) -> str:
+        return f"replay {self.id} by {self.by}: {self.queued} of {self.matched}"

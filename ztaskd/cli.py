@@ -17,6 +17,7 @@ class Exit(IntEnum):
     ADDRESS_IN_USE = 3
     PIDFILE = 4
     DATABASE = 5
+    NOT_FOUND = 6  # a command was asked about a task that is not there
 
 
 # The numbers of the logging module, which must not be imported before gevent is patched in.
@@ -37,14 +38,21 @@ FOR_THE_DAEMON = (
 
 EPILOG = """\
 exit codes: 0 stopped cleanly, 1 crash (or stopped at once by a second signal), 2 usage or settings,
-3 address or node name in use, 4 pidfile, 5 database unreachable or not migrated
+3 address or node name in use, 4 pidfile, 5 database unreachable or not migrated, 6 no such task
 
 examples:
   ztaskd                                               while you develop: reloads when you save
   ztaskd --noreload -l INFO -f /var/log/ztaskd.log     in production, under a supervisor
   ztaskd --noreload --replayfailed                     run the failed tasks again, oldest call first
   ztaskd --check                                       are settings, database and task modules fine?
+  ztaskd list --status FAILED --since 1h               what has failed in the last hour?
+  ztaskd show 0198c9f3-7a                              all about one task (the beginning of its id is enough)
+  ztaskd explain 0198c9f3-7a                           why does it not run, or why has it failed?
+  ztaskd replay --function 'shop.*' --rate 50/s        run failed tasks again, oldest call first (--dry-run: which?)
+  ztaskd cancel 0198c9f3-7a                            it never starts, or is asked to end
+  ztaskd purge --until 30d --dry-run                   which tasks failed more than a month ago?
   ztaskd prune --older-than 7d --dry-run               how many tasks succeeded more than a week ago?
+  ztaskd replay --help                                 each command has a help, and examples, of its own
 
 Signals: TERM or INT finishes what runs (up to --grace seconds), a second one stops at once. HUP reads the code
 anew: by a take-over, or (--noreload) by a stop and a start with the same process id, if the new code is fine.
@@ -75,7 +83,7 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
         action="store_true",
         help="queue all failed tasks again, in the order of their calls",
     )
-    add("-c", "--concurrency", type=_positive, metavar="N", help="slots (default ZTASKD_CONCURRENCY, 100)")
+    add("-c", "--concurrency", type=positive, metavar="N", help="slots (default ZTASKD_CONCURRENCY, 100)")
     _add_workers(parser)
     add("--grace", type=_seconds, metavar="SECONDS", help="how long a stop waits (default ZTASKD_GRACE, 30)")
     add("--pidfile", metavar="FILE", help="write the process id to FILE")
@@ -108,14 +116,14 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
     add("--multiprocess", action="store_true", help="run tasks in child processes unless they say otherwise")
     add(
         "--worker-pool-size",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="child processes at most (default: one for each processor)",
     )
-    add("--max-tasks-per-child", type=_positive, metavar="N", help="replace a child after so many tasks")
+    add("--max-tasks-per-child", type=positive, metavar="N", help="replace a child after so many tasks")
     add(
         "--max-memory-per-child",
-        type=_positive,
+        type=positive,
         metavar="MIB",
         help="replace a child that has grown to so much",
     )
@@ -132,14 +140,15 @@ def _add_project(parser: argparse.ArgumentParser, default: str | None) -> None:
 
 
 def _add_commands(parser: argparse.ArgumentParser) -> None:
-    from ztaskd.commands import prune
+    from ztaskd.commands import cancel, explain, prune, purge, replay, show
+    from ztaskd.commands import list as listing
 
     common = argparse.ArgumentParser(add_help=False)
     _add_project(common, argparse.SUPPRESS)  # (what stands before the command counts as well)
     commands = parser.add_subparsers(
         dest="command", title="commands (without one, the daemon runs)", metavar="COMMAND"
     )
-    for command in (prune,):
+    for command in (listing, show, explain, replay, cancel, purge, prune):
         command.add(commands, common)
 
 
@@ -147,6 +156,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """Exits 2 for wrong usage, 0 after --help and --version."""
     parser = build_parser(os.environ.pop("ZTASKD_PROGRAM", "ztaskd"))
     options = parser.parse_args(arguments)
+    options.program = parser.prog
     if options.command:
         for name in FOR_THE_DAEMON:
             if getattr(options, name) != parser.get_default(name):
@@ -170,7 +180,8 @@ def _level(text: str) -> int:
     return LEVELS[text.upper()]
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A whole number, 1 or more."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
     return int(text)

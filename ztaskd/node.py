@@ -15,7 +15,7 @@ import gevent
 from gevent import monkey
 from gevent.event import Event
 
-from django_ztask import __version__, journal, transport
+from django_ztask import __version__, replays, transport
 from django_ztask.conf import conf
 from ztaskd import events, slots
 from ztaskd.again import program
@@ -138,7 +138,7 @@ class Node:
         self.housekeeping.fail_odd()
         if replay:
             count, left_out = self.committer.call(
-                functools.partial(journal.replay_failed, now=time.time(), retry_count=conf.retry_count)
+                functools.partial(replays.replay_failed, now=time.time(), retry_count=conf.retry_count)
             )
             text = f"--replayfailed: {count} failed task(s) queued again, oldest call first"
             if left_out:

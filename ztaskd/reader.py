@@ -99,6 +99,7 @@ class Reader:
             "name": self.name,
             "pid": os.getpid(),
             "version": __version__,
+            "time": time.time(),
             "refused": dict(self.refused),
         }
 

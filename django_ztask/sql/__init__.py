@@ -1,4 +1,5 @@
-"""The journal's statements, one module for each database. Only journal.py, upkeep.py and cancelling.py execute them.
+"""The journal's statements, one module for each database. Only journal.py, upkeep.py and cancelling.py execute them;
+those of operations.py stand in a module of their own.
 
 (`status || ''` is for PostgreSQL's planner: see there.)
 """
@@ -10,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from django_ztask import lifecycle
+from django_ztask.sql import operations as operations
 from django_ztask.sql import postgresql, sqlite
 
 if TYPE_CHECKING:

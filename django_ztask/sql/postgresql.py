@@ -111,7 +111,7 @@ REPLAY = f"""UPDATE django_ztask_task
         cancel_requested = NULL, replays = replays + 1,
         retry_count = coalesce(CASE jsonb_typeof(meta -> 'retry_count') WHEN 'number'
             THEN least(greatest((meta ->> 'retry_count')::numeric, 0), 2147483647)::int END, %s)
-    WHERE status = 'FAILED' AND codec <> 'legacy' AND NOT ({STARTED_ONCE})"""
+    WHERE codec <> 'legacy' AND NOT ({STARTED_ONCE})"""
 
 COUNT_STARTED_ONCE = f"SELECT count(*) FROM django_ztask_task WHERE status = 'FAILED' AND {STARTED_ONCE}"
 

@@ -130,7 +130,7 @@ REPLAY = f"""UPDATE django_ztask_task
     SET status = 'QUEUED', next_attempt = %s, failed = NULL, started = NULL, finished = NULL, node = NULL,
         cancel_requested = NULL, replays = replays + 1,
         retry_count = coalesce(CASE WHEN json_valid(meta) THEN json_extract(meta, '$.retry_count') END, %s)
-    WHERE status = 'FAILED' AND codec <> 'legacy' AND NOT ({STARTED_ONCE})"""
+    WHERE codec <> 'legacy' AND NOT ({STARTED_ONCE})"""
 
 COUNT_STARTED_ONCE = f"SELECT count(*) FROM django_ztask_task WHERE status = 'FAILED' AND {STARTED_ONCE}"
 

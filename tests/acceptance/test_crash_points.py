@@ -30,9 +30,12 @@ CALLERS = [
     "caller-cancelled",
 ]
 OTHERS = ["attempt-cancelled", "recover-uncommitted", "replay-uncommitted", "prune-uncommitted"]
+OF_COMMANDS = ["replay-batch-uncommitted", "replay-committed"]  # test_replay_stopped.py
 
 
-assert sorted(POINTS) == sorted([*IN_THE_DAEMON, *IN_A_CHILD, *CALLERS, *OTHERS]), "every point has its test"
+assert sorted(POINTS) == sorted([*IN_THE_DAEMON, *IN_A_CHILD, *CALLERS, *OTHERS, *OF_COMMANDS]), (
+    "every point has its test"
+)
 
 
 def die_at(site, point, *args):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import signal
 import sys
 
@@ -19,14 +20,36 @@ def run(options: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # (a terminal that knows no umlauts is no reason to stop)
+            stream.reconfigure(errors="backslashreplace")
     try:
         project.setup_django(options)
         project.check_project(fail_fast=True)
         project.check_journal()
-        return int(importlib.import_module(f"ztaskd.commands.{options.command}").run(options))
+        code = _run(options)
+        sys.stdout.flush()
+        return code
     except project.Refusal as refusal:
         print(f"ztaskd: {refusal}", file=sys.stderr)
         return refusal.code
+    except BrokenPipeError:  # `ztaskd list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.CLEAN
     except KeyboardInterrupt:
         print("ztaskd: stopped", file=sys.stderr)
         return Exit.CRASH
+
+
+def _run(options: argparse.Namespace) -> int:
+    from django.db import DatabaseError, InterfaceError
+
+    from ztaskd.project import Refusal
+
+    try:
+        return int(importlib.import_module(f"ztaskd.commands.{options.command}").run(options))
+    except (DatabaseError, InterfaceError) as error:
+        reason = str(error).strip()
+        if "locked" in reason:
+            reason += " (another process holds it for longer than this one waits; try again)"
+        raise Refusal(Exit.DATABASE, f"the journal cannot be used: {reason}") from None

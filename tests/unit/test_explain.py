@@ -1,0 +1,164 @@
+"""explain: each reason by itself, from evidence as it would be gathered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_ztask.explain import explain
+from django_ztask.findings import Evidence, Finding, NodeSeen
+
+NOW = 1_800_000_000.0
+
+ROW: dict[str, Any] = {
+    "uuid": "0198c9f3-7a",
+    "function_name": "shop.tasks.add",
+    "status": "QUEUED",
+    "queue": "default",
+    "pool": "",
+    "priority": 0,
+    "next_attempt": NOW - 1,
+    "created": NOW - 1,
+    "failed": None,
+    "claimed": None,
+    "started": None,
+    "finished": None,
+    "cancel_requested": None,
+    "attempts": 0,
+    "failures": 0,
+    "crashes": 0,
+    "interruptions": 0,
+    "replays": 0,
+    "retry_count": 5,
+    "last_exception": None,
+    "node": None,
+    "codec": "json",
+    "meta": None,
+    "unsuccessful": [],
+}
+
+
+def node(**values: Any) -> NodeSeen:
+    known = {
+        "boot": "boot",
+        "name": "web1",
+        "host": "web1",
+        "pid": 7,
+        "url": "ipc:///n",
+        "version": "1",
+        "left": 10.0,
+    }
+    return NodeSeen(**{**known, "answer": {}, **values})
+
+
+def found(known: dict[str, Any] | None = None, **row: Any) -> list[Finding]:
+    evidence: dict[str, Any] = {"now": NOW, "version": "1", "nodes": [node()], **(known or {})}
+    return explain(Evidence(row={**ROW, **row}, **evidence))
+
+
+def codes(known: dict[str, Any] | None = None, **row: Any) -> list[str]:
+    return [finding.code for finding in found(known, **row)]
+
+
+def test_what_is_due_waits_for_a_slot_behind_those_before_it() -> None:
+    [finding] = found({"ahead": 41, "running": 8})
+    assert finding.code == "slot"
+    assert "41 due tasks start before it, 8 run now" in finding.what
+    assert "more than 10,000" in found({"ahead": 10_001})[0].what
+
+
+def test_what_is_due_later_says_when_and_a_retry_says_of_what() -> None:
+    [finding] = found(next_attempt=NOW + 90)
+    assert (finding.code, "in 90.0 s" in finding.what) == ("due", True)
+    [finding] = found(next_attempt=NOW + 600, failures=1, attempts=1, last_exception="ValueError: no\nmore")
+    assert finding.code == "retry"
+    assert "ValueError: no)" in finding.what
+    assert "in 10 min" in finding.what
+
+
+def test_without_a_node_it_says_which_one_was_there_last() -> None:
+    assert codes({"nodes": []}) == ["no-node"]
+    [finding] = found({"nodes": [node(answer=None, error="silence", left=-30.0)]})
+    assert "web1" in finding.what
+    assert "ended 30 s ago" in finding.what
+    [finding] = found({"nodes": [node(answer=None, error="silence")]})
+    assert "does not answer" in finding.what
+
+
+def test_what_keeps_it_from_ever_running_comes_first() -> None:
+    assert codes({"key": None}) == ["mac", "slot"]
+    assert codes({"key": 2}) == ["old-key", "slot"]
+    assert "SECRET_KEY_FALLBACKS[1]" in found({"key": 2})[0].what
+    assert codes({"unknown": "shop.tasks.gone: no"}) == ["unknown-function", "slot"]
+    assert codes({"allow_pickle": False}, codec="pickle") == ["pickle", "slot"]
+    assert codes(next_attempt="soon") == ["no-due-time"]
+    assert codes(next_attempt=float("nan")) == ["no-due-time"]
+    assert codes(next_attempt=None) == ["no-due-time"]
+
+
+def test_pauses_suspects_and_a_full_disk() -> None:
+    assert codes({"free": 5, "headroom": 6}) == ["disk", "slot"]
+    assert codes({"free": 6, "headroom": 6}) == ["slot"]
+    assert codes({"nodes": [node(answer={"paused": True})]}) == ["paused", "slot"]
+    assert codes({"nodes": [node(answer={"paused": ["mail"]})]}) == ["slot"]
+    assert codes({"nodes": [node(answer={"paused": ["mail"]})]}, queue="mail") == ["paused", "slot"]
+    assert codes(pool="suspect") == codes(pool="suspect-greenlet") == ["suspect", "slot"]
+
+
+@pytest.mark.parametrize(
+    ("row", "known", "code"),
+    [
+        ({"codec": "legacy", "last_exception": "no"}, {}, "legacy"),
+        ({"last_exception": "django_ztask.errors.UnknownTask: x.y: gone"}, {}, "unknown-function"),
+        ({"last_exception": "no node knows this task function: gone"}, {}, "unknown-function"),
+        ({"last_exception": "django_ztask.errors.MacError: no"}, {"key": None}, "mac"),
+        ({"last_exception": "django_ztask.errors.MacError: no"}, {"key": 0}, "mac"),
+        ({"last_exception": "its arguments are a pickle, and"}, {}, "pickle"),
+        (
+            {"unsuccessful": [{"kind": "crash"}], "crashes": 3, "last_exception": "signal 9"},
+            {},
+            "quarantined",
+        ),
+        ({"meta": '{"at_most_once": true}', "unsuccessful": [{"kind": "interrupted"}]}, {}, "at-most-once"),
+        ({"unsuccessful": [{"kind": "failure"}], "last_exception": "ValueError: no"}, {}, "exception"),
+        ({"last_exception": "its row cannot be read: its id holds a NUL"}, {}, "refused"),
+        ({"last_exception": None}, {}, "refused"),
+    ],
+)
+def test_why_it_has_failed(row: dict[str, Any], known: dict[str, Any], code: str) -> None:
+    [finding] = found(known, status="FAILED", **row)
+    assert finding.code == code
+    assert finding.advice
+
+
+def test_a_replay_that_would_fail_is_advised_against() -> None:
+    row = {"unsuccessful": [{"kind": "failure"}], "last_exception": "ValueError: no"}
+    assert codes({"unknown": "gone"}, status="FAILED", **row) == ["exception", "unknown-function"]
+
+
+def test_what_runs_is_with_a_node_that_answers_is_silent_or_is_gone() -> None:
+    row = {"status": "RUNNING", "node": "boot", "claimed": NOW - 4, "attempts": 1}
+    [finding] = found(**row)
+    assert (finding.code, "for 4.0 s" in finding.what) == ("running", True)
+    assert codes(**row, cancel_requested=NOW - 1) == ["cancelling", "running"]
+    assert codes({"nodes": [node(answer=None, error="silence")]}, **row) == ["node-silent"]
+    assert codes({"nodes": [node(answer=None, error="silence", left=-1.0)]}, **row) == ["node-gone"]
+    assert codes({"nodes": [node(boot="another")]}, **row) == ["node-gone"]
+    assert codes({"nodes": [node(answer=None, error="elsewhere")]}, **row) == ["running"]
+
+
+def test_what_is_over_says_so() -> None:
+    assert codes(status="SUCCEEDED", finished=NOW - 5) == ["succeeded"]
+    assert codes(status="CANCELLED") == ["cancelled"]
+    assert codes(status="NONSENSE") == ["unknown-state"]
+
+
+def test_clocks_versions_keys_and_migrations() -> None:
+    assert codes({"skew": 5.0}) == codes({"skew": -5.0}) == ["slot", "clock"]
+    assert codes({"nodes": [node(answer={"ahead": -9.0})]}) == ["slot", "clock"]
+    assert codes({"nodes": [node(answer=None, error="stale")]}) == ["slot", "clock"]
+    assert codes({"nodes": [node(answer=None, error="mac")]}) == ["slot", "node-key"]
+    assert codes({"nodes": [node(version="2")]}) == ["slot", "version"]
+    assert codes({"unapplied": ["django_ztask.0007"]}) == ["slot", "migrations"]
+    assert codes(next_attempt=NOW + 50, created=NOW + 40) == ["due", "clock"]

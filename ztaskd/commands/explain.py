@@ -1,0 +1,83 @@
+"""`ztaskd explain`: why does this task not run, or why has it failed, and what to do."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from typing import Any
+
+EXAMPLES = """\
+It asks the journal, every node that is known (which takes a second for one that does not answer), the keys, the task
+function, the disk and the clocks.
+
+--json writes one object: id, status, function, and findings, a list of {code, what, advice}. The codes: due, retry, slot,
+no-node, paused, disk, unknown-function, mac, old-key, node-key, pickle, suspect, quarantined, exception, at-most-once,
+legacy, refused, running, cancelling, node-silent, node-gone, succeeded, cancelled, clock, version, migrations, no-due-time,
+unknown-state.
+
+examples:
+  ztaskd explain 0198c9f3-7a                  the beginning of an id is enough
+"""
+
+
+def add(commands: Any, common: argparse.ArgumentParser) -> None:
+    from ztaskd.commands import selection
+
+    text = "say why a task does not run, or has failed, and what to do"
+    parser = commands.add_parser(
+        "explain",
+        help=text,
+        description=text.capitalize() + ".",
+        epilog=f"{EXAMPLES}\n{selection.CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+    )
+    parser.add_argument("id", metavar="ID", help="a task's id, or the beginning of it")
+    parser.add_argument("--json", action="store_true", help="as one JSON object, for programs")
+
+
+def run(options: argparse.Namespace) -> int:
+    from django.db import connections
+
+    from django_ztask import evidence
+    from django_ztask.conf import conf
+    from django_ztask.explain import explain
+    from ztaskd.cli import Exit
+    from ztaskd.commands import printing, selection
+    from ztaskd.project import Refusal
+
+    connection: Any = connections[conf.database]
+    task_id = selection.find(connection, options.id)
+    found = evidence.gather(connection, task_id)
+    if found is None:
+        raise Refusal(Exit.NOT_FOUND, f"the task {printing.clean(task_id)} was just deleted")
+    findings = explain(found)
+    if options.json:
+        head = {"id": task_id, "status": found.row["status"], "function": found.row["function_name"]}
+        listed = [{"code": f.code, "what": f.what, "advice": f.advice} for f in findings]
+        print(printing.as_json({**head, "findings": listed}))
+        return Exit.CLEAN
+    row = found.row
+    print(
+        f"{printing.clean(task_id)}  {printing.clean(row['status'])}  {printing.clean(row['function_name'])}"
+    )
+    for finding in findings:
+        print()
+        print(_wrapped(finding.what, "  ", "  "))
+        if finding.advice:
+            print(_wrapped(finding.advice, "  -> ", "     "))
+    return Exit.CLEAN
+
+
+def _wrapped(text: str, first: str, others: str) -> str:
+    from ztaskd.commands.printing import clean, one_line, width
+
+    text = clean(text) if "\n" not in text else one_line(text)
+    return textwrap.fill(
+        text[:1].upper() + text[1:] if first.strip() == "" else text,
+        min(width(), 110),
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
