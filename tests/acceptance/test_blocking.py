@@ -170,9 +170,14 @@ def test_sigusr1_ends_nothing_before_the_daemon_is_ready_nor_while_it_stops(site
         return " ready in " in daemon.log
 
     wait_for(ready, "it to be ready")
-    task_id = site.call("show(mark.async_('last', 0.7).id)")
+    suspects = "from tests.project.shop.suspects import *\n"
+    task_id = site.call(f"{suspects}show(innocent.async_('last', {str(site.gate)!r}).id)")
     site.wait_status(task_id, "RUNNING")
     daemon.signal(signal.SIGTERM)
+    daemon.says("stopping: 1 task(s) run")
+    for _ in range(20):
+        daemon.signal(signal.SIGUSR1)
+    site.gate.touch()
 
     def gone():
         if daemon.process.poll() is None:
