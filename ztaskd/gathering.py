@@ -9,6 +9,8 @@ import time
 
 import gevent
 
+from django_ztask.execute import current_task
+
 
 class Gathering(logging.Handler):
     """A handler that can be given lines as they shall stand in the log (`later`, on the hub's thread only).
@@ -44,6 +46,16 @@ class Gathering(logging.Handler):
     def flush(self) -> None:
         self.write_lines()
         super().flush()
+
+
+class Formatter(logging.Formatter):
+    """What a task logs carries its id, as it does when it comes from a child. (Our own lines name their tasks.)"""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        task = current_task()
+        if task is not None and record.name != "ztaskd":
+            record.message = f"task {task.id}: {record.message}"
+        return super().formatMessage(record)
 
 
 class Lines(logging.LogRecord):

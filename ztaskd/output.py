@@ -17,7 +17,7 @@ from typing import Any
 from gevent import monkey
 
 from ztaskd.cli import LOG_FORMAT
-from ztaskd.gathering import Gathering, Lines
+from ztaskd.gathering import Formatter, Gathering, Lines
 
 # Bytes that a pipe which is ready takes without blocking.
 CHUNK = 4096
@@ -240,5 +240,5 @@ def open_log(path: str | None) -> logging.Handler:
     """The handler for -f PATH, or for standard output. Raises OSError when PATH cannot be written."""
     handler = LogFile(path) if path else Console(Output(1))
     sys.stdout, sys.stderr = Output(1), Output(2)
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    handler.setFormatter(Formatter(LOG_FORMAT))
     return handler

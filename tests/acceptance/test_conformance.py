@@ -141,8 +141,9 @@ def test_what_is_cancelled_leaves_the_same_rows_in_slots_and_in_children(new_sit
     assert rows["error"][1][2] == "ValueError: while it cleaned up"
 
 
-def test_what_a_child_logs_and_prints_is_in_the_daemons_log(site):
-    daemon = site.start("--multiprocess", "--worker-pool-size", "1")
+@pytest.mark.parametrize("where", [(), ("--multiprocess", "--worker-pool-size", "1")], ids=["slot", "child"])
+def test_what_a_task_logs_and_prints_is_in_the_daemons_log(site, where):
+    daemon = site.start(*where)
     logged, printed, shouted = site.call(
         "show([h.id for h in (log.async_('careful'), say.async_('said'), shout.async_('shouted'))])"
     )
