@@ -117,7 +117,7 @@ def test_when_the_reader_of_its_output_has_gone_it_goes_on(site):
     assert ended.read_text().split()[1] == "0"
 
 
-def test_the_projects_own_loggers_reach_the_log_file(site):
+def test_the_projects_own_loggers_reach_the_log_file_with_the_tasks_id(site):
     daemon = site.start()
-    site.call("log.async_('own words').result(20)")
-    assert " shop WARNING own words" in daemon.says("own words")
+    task_id = site.call("h = log.async_('own words'); h.result(20); show(h.id)")
+    assert f" shop WARNING task {task_id}: own words" in daemon.says("own words")
