@@ -170,8 +170,7 @@ def test_what_coroutines_log_is_in_the_log_with_their_ids(site, options):
     task_id = site.call("handle = alog.async_('careful'); handle.result(20); show(handle.id)")
     for text in ("careful", "careful from a part"):
         line = daemon.says(f"{text}\n".strip())
-        if options:
-            assert re.search(rf"shop WARNING task {task_id}: careful", line)
+        assert re.search(rf"shop WARNING task {task_id}: careful", line)
 
 
 def test_an_eager_call_runs_the_coroutine(new_site):

@@ -1,5 +1,6 @@
 """What a task leaves changed of the process does not hurt the next one, and the log says who it was."""
 
+import re
 import signal
 
 import pytest
@@ -53,7 +54,7 @@ def test_whatever_a_task_leaves_behind_the_next_one_finds_what_the_first_one_fou
     for what, warning in LEFT.items():
         assert after[what] == before, what
         assert daemon.log.count(f"printed after {what}\n") == 2  # on both streams
-        assert daemon.log.count(f" shop WARNING logged after {what}\n") == 1
+        assert len(re.findall(rf" shop WARNING task \S+: logged after {re.escape(what)}\n", daemon.log)) == 1
         assert daemon.log.count(f".litter.leave {warning}: put back\n") == (warning is not None), what
     # (gevent closes what is no file a moment later than the task asked for.)
     assert daemon.log.count(".litter.leave closed or replaced descriptor 0: put back\n") == 1
