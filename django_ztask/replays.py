@@ -83,15 +83,20 @@ def begin(
     """Writes down that one begins. What fails from now on is not for it; but what has failed, by whatever clock, is."""
     now = time.time()
     horizon = max(now, operations.latest(connection, operations.replayable(connection, wanted)) or now)
-    others = [other.due for other in unfinished(connection) if not other.is_dead]
     kept = {"words": words, **msgspec.to_builtins(wanted)}
     kept |= {"limit": limit} if limit is not None else {}
     kept |= {"serial": True} if serial else {}
-    # (Beside another one, its due time: so both together start tasks in the order of their calls.)
-    replay_id = record(
-        connection, kept, matched=matched, started=now, horizon=horizon, due=min([now, *others])
-    )
-    return next(replay for replay in unfinished(connection) if replay.id == replay_id)
+    replay_id = record(connection, kept, matched=matched, started=now, horizon=horizon)
+    known = {replay.id: replay for replay in unfinished(connection)}
+    begun = known[replay_id]
+    # Beside one that goes on, its due time: so both together start tasks in the order of their calls. (Looked for when
+    # this one can be seen: of two that begin at once, the second one finds the first.)
+    earlier = [other for other in known.values() if other.id < replay_id and not other.is_dead]
+    if earlier:
+        begun.due = earlier[0].due
+        with connection.cursor() as cursor:
+            cursor.execute(texts.SET_DUE, [begun.due, replay_id])
+    return begun
 
 
 def record(
@@ -103,7 +108,6 @@ def record(
     queued: int = 0,
     finished: float | None = None,
     horizon: float | None = None,
-    due: float | None = None,
 ) -> int:
     """A row. Returns its id."""
     stamp = rows.stamper(connection)
@@ -113,7 +117,7 @@ def record(
     values = [
         *(stamp(started), None if finished is None else stamp(finished), who(), os.getpid()),
         *(json.dumps(kept), matched, queued, None, None if horizon is None else stamp(horizon)),
-        started if due is None else due,
+        started,
     ]
     with connection.cursor() as cursor:
         cursor.execute(text, values)

@@ -117,6 +117,7 @@ BEGIN = """INSERT INTO django_ztask_replay
     (started, finished, by, pid, filter, matched, queued, position, horizon, due, seen)
     VALUES (%s, %s, %s, %s, {json}, %s, %s, %s, %s, %s, {now}) RETURNING id"""
 ADVANCE = "UPDATE django_ztask_replay SET queued = queued + %s, position = %s, seen = {now} WHERE id = %s"
+SET_DUE = "UPDATE django_ztask_replay SET due = %s WHERE id = %s"
 SEEN = "UPDATE django_ztask_replay SET seen = {now} WHERE id = %s"
 TAKE_OVER = """UPDATE django_ztask_replay SET by = %s, pid = %s, seen = {now}
     WHERE id = %s AND finished IS NULL AND pid = %s AND seen = %s"""

@@ -107,14 +107,13 @@ def test_a_rate_spreads_the_starts(site):
 
 
 def test_live_traffic_goes_on_beside_a_paced_replay(site):
-    call_and_fail(site, "mark.map(range(300))")
+    call_and_fail(site, "mark.map(range(1000))")
     site.start("-c", "1")
-    replaying = site.run_in_background([*MODULE, "replay", "--rate", "60/s"])
+    replaying = site.run_in_background([*MODULE, "replay", "--rate", "10/s"])
     wait_for(lambda: site.marks(), "the first start")
-    site.call("[add.async_(1).result(10) for _ in range(20)]")
+    site.call("[add.async_(1).result(20) for _ in range(20)]")
     assert site.count(status="FAILED") > 0, "it was not over yet"
-    assert replaying.wait() == 0, replaying.text
-    site.wait_count(300, function_name="tests.project.shop.tasks.mark", status="SUCCEEDED")
+    assert replaying.process.poll() is None
 
 
 def test_two_replays_at_once_share_the_rows(site):
