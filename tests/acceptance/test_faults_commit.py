@@ -63,7 +63,7 @@ def test_a_retry_whose_commit_was_not_heard_of_costs_one_failure_only(site, tmp_
     proxy = Proxy(tmp_path_factory.mktemp("p"), site.made.server.folder)
     through = {**site.settings, "DATABASES": {"default": {**site.made.settings, "HOST": str(proxy.folder)}}}
     daemon = site.start(SHOP_SETTINGS=json.dumps(through))
-    proxy.arm(b"SET status = new.status", True)
+    proxy.arm(b"coalesce(new.pool, task.pool)", True)
     task_id = site.call("show(fail.async_().id)")  # retried once
     assert proxy.cut.wait(30)
     row = site.wait_status(task_id, "FAILED")

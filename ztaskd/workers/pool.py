@@ -53,6 +53,7 @@ class Workers:
         self._start = start
         self._idle: list[Worker] = []
         self._ready = Semaphore(0)  # as many as are idle
+        self.wanted = 0  # how many attempts wait for one
         self._busy: dict[str, Worker] = {}  # by the id of its task
         self._names = [f"{self.prefix}-{n}" for n in range(size, 0, -1)]
         self.leaving = False  # the node stops: so does whoever ends its processes by SIGTERM
@@ -87,7 +88,7 @@ class Workers:
             self._end(worker)
             raise
         finally:
-            del self._busy[task.id]
+            self._busy.pop(task.id, None)
 
     def _died(self, worker: Worker, death: WorkerDied, began: float) -> Ended:
         """Who ends the daemon along with its children may reach the child first: that is not the task's doing."""
@@ -166,7 +167,11 @@ class Workers:
         while True:
             if not self._idle and self._names:
                 gevent.spawn(self._replace)
-            self._ready.acquire()
+            self.wanted += 1
+            try:
+                self._ready.acquire()
+            finally:
+                self.wanted -= 1
             worker = self._idle.pop()
             if worker.is_alive():
                 return worker
