@@ -63,6 +63,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     result: str | None = None
     exception: str | None = None
     traceback: str | None = None
+    killed: bool = False  # by its node, with its process: no end of its own
 
 
 # Everything that may happen to a task; what is not here is refused. journal.py guards each statement

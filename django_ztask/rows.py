@@ -92,13 +92,14 @@ class Finish(msgspec.Struct, frozen=True):
         if result is not None and not result.isascii() and not result.startswith("repr:"):
             result = json.dumps(json.loads(result))
         exception, traceback, result = (_escape(text) for text in (old.exception, old.traceback, result))
-        return replace(self, outcome=Outcome(old.kind, result, exception, traceback))
+        return replace(self, outcome=replace(old, result=result, exception=exception, traceback=traceback))
 
     def without_texts(self, reason: str) -> Finish:
         """The same end, with a plain `reason` in place of texts that the database refused."""
         if self.outcome.kind is Kind.SUCCESS:
             return replace(self, outcome=Outcome(Kind.SUCCESS, result=f"repr:{reason}"))
-        return replace(self, outcome=Outcome(self.outcome.kind, exception=reason))
+        outcome = Outcome(self.outcome.kind, exception=reason, killed=self.outcome.killed)
+        return replace(self, outcome=outcome)
 
 
 def _escape(text: str | None) -> str | None:
@@ -170,7 +171,7 @@ def finished(stamp: Stamp, boot: str, finish: Finish) -> tuple[Any, ...]:
         else None,
         outcome.traceback if verdict.event in (Event.RETRY, Event.FAIL) else None,
         boot if status.is_final else None,
-        lifecycle.new_pool(finish.task.pool, outcome.kind),
+        None if outcome.killed else lifecycle.new_pool(finish.task.pool, outcome.kind),
         finish.task.id,
         boot,
         finish.attempt,

@@ -66,10 +66,13 @@ def give_up(connection: Connection, boot: str, finish: Finish, reason: str) -> N
     ended = rows.stamp(connection, finish.finished)
     kept = {Kind.SUCCESS: "SUCCEEDED", Kind.CANCELLED: "CANCELLED"}
     status = kept.get(finish.outcome.kind, "FAILED")
-    failed = ended if status == "FAILED" else None
-    values = [status, failed, ended, reason, finish.task.id, boot, finish.attempt]
+    ways = [(status, None, "TRUE")]
+    if status == "FAILED":  # (what somebody has cancelled is not to be replayed)
+        ways = [("CANCELLED", None, "cancel_requested IS NOT NULL"), ("FAILED", ended, "TRUE")]
     with connection.cursor() as cursor:
-        cursor.execute(sql.GIVE_UP, values)
+        for state, failed, condition in ways:
+            values = [state, failed, ended, reason, finish.task.id, boot, finish.attempt]
+            cursor.execute(sql.GIVE_UP.format(condition), values)
 
 
 def fail_odd(connection: Connection, now: float) -> list[tuple[str, str]]:

@@ -82,9 +82,9 @@ class Attempts:
         if task.at_most_once and not self._may_start(task):
             self.finished(cancelled(task) if task.id in self.cancelling else hand_back(task))
             return
-        events.emit("task_started", task=task)
-        crashpoints.reach("attempt-starts")
         try:
+            events.emit("task_started", task=task)
+            crashpoints.reach("attempt-starts")
             outcome, started, seconds = place(task)
         except (TaskInterrupted, TaskCancelled) as error:  # (while it waited for its child)
             kind = Kind.INTERRUPTED if isinstance(error, TaskInterrupted) else Kind.CANCELLED

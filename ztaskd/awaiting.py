@@ -43,7 +43,7 @@ class Call:
         self.coroutine = coroutine
         self._insist = insist
         self._items: SimpleQueue[Any] = SimpleQueue()  # what the place does next
-        self._task: asyncio.Task[Any] | None = None
+        self.task: asyncio.Task[Any] | None = None
         self.struck: BaseException | None = None  # what was raised at the place, or in a part
         self._struck_part = False
         self._heard = True  # the loop has heard of the last strike
@@ -76,7 +76,11 @@ class Call:
             if isinstance(item, BaseException):
                 self._strike(item)
             elif item is not None:
-                self._run_part(*item)
+                try:
+                    self._run_part(*item)
+                except STRIKES as error:  # it came just before or after the part
+                    self.in_part = False
+                    self._strike(error)
         return self._result()
 
     def _strike(self, error: BaseException, part: Future[Any] | None = None) -> None:
@@ -127,8 +131,8 @@ class Call:
     # -- on the loop --------------------------------------------------------------------------------
 
     def _begin(self, context: contextvars.Context) -> None:
-        self._task = self.loop.create_task(self._supervise(), context=context)
-        self._task.add_done_callback(self._over)
+        self.task = self.loop.create_task(self._supervise(), context=context)
+        self.task.add_done_callback(self._over)
 
     async def _supervise(self) -> None:
         try:
@@ -140,7 +144,7 @@ class Call:
 
     async def _tidy_up(self) -> None:
         """What it has left behind is cancelled and waited for, as asyncio.run() does; so are its threads."""
-        left = [task for task in self.made if task is not self._task]
+        left = [task for task in self.made if task is not self.task]
         for task in left:
             task.cancel()
         if left:
@@ -148,12 +152,12 @@ class Call:
         for task in left:
             if not task.cancelled() and (error := task.exception()) is not None:
                 logger.error("what %r has left behind raised", self.coroutine, exc_info=error)
-        while self.threads:
-            await asyncio.wait([asyncio.wrap_future(future) for future in self.threads])
+        while threads := list(self.threads):  # (in a child, they end beside this)
+            await asyncio.wait([asyncio.wrap_future(future) for future in threads])
 
     def _cancel(self) -> None:
-        if not self._heard and self._task is not None:
-            self._task.cancel()
+        if not self._heard and self.task is not None:
+            self.task.cancel()
         self._heard = True
 
     def missed(self) -> None:
@@ -178,6 +182,12 @@ class Call:
         self._place._exited = True  # asgiref refuses what comes now
         self.is_over = True
         self.put(None)
+
+
+def is_main() -> bool:
+    """True in the coroutine of a task itself, and in what it awaits: not in what it has started beside."""
+    call = current.get()
+    return call is not None and call.task is not None and asyncio.current_task(call.loop) is call.task
 
 
 class Parts(Executor):

@@ -48,12 +48,12 @@ class Bell:
 
     def _rung(self, number: int, frame: object) -> None:
         """An event loop of asyncio's in a task may have taken the descriptor for its own signals."""
-        theirs = signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
-        if theirs != self._writes:
-            with suppress(OSError):
+        with suppress(OSError, ValueError):  # a task has closed it
+            theirs = signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
+            if theirs != self._writes:
                 os.write(self._writes, bytes([NUMBER]))
-            if theirs != -1:
-                signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+                if theirs != -1:
+                    signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
 
 
 def _high(fd: int) -> int:

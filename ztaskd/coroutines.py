@@ -8,6 +8,7 @@ connections. Only names of the standard library: gevent, where it is patched in,
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import threading
 import time
@@ -89,7 +90,7 @@ class Threads(ThreadPoolExecutor):
     """What asyncio.to_thread() runs in. Connections are left as slots leave them."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future = super().submit(_then_clean, function, *args, **kwargs)
+        future = super().submit(_then_clean, contextvars.copy_context(), function, *args, **kwargs)
         call = current.get()
         if call is not None:
             call.threads.add(future)
@@ -97,7 +98,8 @@ class Threads(ThreadPoolExecutor):
         return future
 
 
-def _then_clean(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _then_clean(context: contextvars.Context, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """`context`: of who gave it here, for whoever reads the stack."""
     try:
         return function(*args, **kwargs)
     finally:

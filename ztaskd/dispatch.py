@@ -106,6 +106,8 @@ class Dispatcher:
     def cancel(self, ids: Sequence[str]) -> None:
         """The journal says that these are to end: what has not started is over, and what runs is told, once."""
         wanted = set(ids) - self.attempts.cancelling
+        if not wanted:
+            return
         self.attempts.cancelling |= wanted & {task.id for task in self.running()}
         for lane in self.lanes:
             for task in lane.places.cancel(wanted):

@@ -14,6 +14,7 @@ from gevent import Timeout
 
 from django_ztask import execute
 from django_ztask.errors import TimeLimitExceeded
+from ztaskd import awaiting
 
 # Nobody else uses it, and surroundings.py does not watch it.
 SIGNAL = int(signal.SIGRTMIN) + 7 if hasattr(signal, "SIGRTMIN") else int(signal.SIGUSR2)
@@ -27,7 +28,7 @@ NOT_HERE = ("ztaskd", "django_ztask", "gevent")
 
 
 # On the event loop, where a coroutine of the task runs, nor in these: theirs is the loop of all.
-LOOP = ("asyncio", "asgiref", "concurrent", "contextvars")
+LOOP = ("asyncio", "asgiref", "concurrent", "contextvars", "selectors", "weakref")
 
 
 class Limit:
@@ -80,7 +81,10 @@ class Limit:
         if package in NOT_HERE or not (here or coroutine):
             return
         if _running.get(self.greenlet) is self and self.is_due(time.monotonic()):
-            self._timer.close()  # or it would raise a second time
+            if (
+                here or awaiting.is_main()
+            ):  # (nobody may hear of what is raised elsewhere: the timer comes then)
+                self._timer.close()  # or it would raise a second time
             self._was_raised(time.monotonic())
             raise self._error()
 

@@ -65,8 +65,11 @@ class Report:
 
     def _busy(self, busy: dict[str, Worker]) -> Iterator[str]:
         waiting = {worker: task_id for task_id, worker in busy.items()}
-        for worker in waiting:
-            worker.ask_stack()
+        for worker in list(waiting):
+            if worker.is_alive():
+                worker.ask_stack()
+            else:
+                yield f"{_name(worker)}: it is gone; its task {waiting.pop(worker)} is being ended"
         deadline = time.monotonic() + ANSWER
         before: dict[Worker, str] = {}
         while waiting:

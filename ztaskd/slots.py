@@ -82,8 +82,11 @@ class Slots:
     def _live(self) -> None:
         while True:
             try:
-                self._run_one(self._waiting.get())
-                clean_connections()
+                task = self._waiting.get()
+                try:
+                    self._run_one(task)
+                finally:
+                    clean_connections()
                 self._breathe()
             except (TaskInterrupted, TaskCancelled):
                 continue  # it came when its task was over already

@@ -24,7 +24,7 @@ from gevent.hub import Hub
 
 from django_ztask import execute
 from django_ztask.conf import conf
-from ztaskd import limits, stacks
+from ztaskd import coroutines, limits, stacks
 from ztaskd.bell import Bell
 from ztaskd.blockings import OWN, Blocking, Culprit, Totals
 from ztaskd.cli import Exit
@@ -225,9 +225,14 @@ def running(found: list[FrameType]) -> Any:
 
 
 def coroutine_of(found: list[FrameType]) -> Culprit | None:
-    """The task whose coroutine the event loop is at, if that is its stack."""
+    """The task whose coroutine the event loop is at, if that is its stack, or a thread of asyncio.to_thread()."""
     for frame in found:
         if frame.f_code is asyncio.Handle._run.__code__:
-            task = execute.task_in(frame.f_locals["self"]._context)
-            return None if task is None else Culprit(task.id, task.function_name)
+            context = frame.f_locals["self"]._context
+        elif frame.f_code is coroutines._then_clean.__code__:
+            context = frame.f_locals["context"]
+        else:
+            continue
+        task = execute.task_in(context)
+        return None if task is None else Culprit(task.id, task.function_name)
     return None

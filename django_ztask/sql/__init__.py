@@ -48,7 +48,7 @@ REFUSE = """UPDATE django_ztask_task
 
 GIVE_UP = """UPDATE django_ztask_task
     SET status = %s, failed = %s, finished = %s, last_exception = %s
-    WHERE uuid = %s AND node = %s AND attempts = %s AND status || '' = 'RUNNING'"""
+    WHERE uuid = %s AND node = %s AND attempts = %s AND status || '' = 'RUNNING' AND {}"""
 
 FAIL_ODD = """UPDATE django_ztask_task SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
     WHERE status = 'QUEUED' AND {} RETURNING uuid, function_name"""

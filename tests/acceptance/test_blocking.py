@@ -16,7 +16,9 @@ HOGS = "from tests.project.shop.hogs import *\n"
 ROUNDS = 2_000_000
 
 
-@pytest.mark.parametrize("how", ["compute", "sleep_natively", "compute_in_a_coroutine"])
+@pytest.mark.parametrize(
+    "how", ["compute", "sleep_natively", "compute_in_a_coroutine", "compute_in_a_thread"]
+)
 def test_a_task_that_blocks_the_daemon_is_named_with_its_place_and_how_long(site, how):
     daemon = site.start()
     task_id = site.call(f"{HOGS}h = {how}.async_(1.4); h.result(20); show(h.id)")
@@ -59,6 +61,13 @@ def test_a_task_that_never_yields_is_ended_by_its_limit_and_fifty_others_go_on(s
     assert row["last_exception"].endswith("TimeLimitExceeded: the task ran longer than its timeout of 0.5 s")
     for other in (*others, *coroutines):
         assert site.wait_status(other, "SUCCEEDED")["attempts"] == 1
+
+
+def test_a_coroutine_ends_at_its_limit_although_what_it_has_started_was_interrupted_for_it(site):
+    daemon = site.start()
+    task_id = site.call(f"{HOGS}show(hog_beside.using(timeout=0.5).async_(2).id)")
+    assert "TimeLimitExceeded" in site.wait_status(task_id, "FAILED")["last_exception"]
+    daemon.says("hogs.hog_beside has blocked")
 
 
 def test_a_task_that_goes_on_after_its_limit_is_ended_by_its_hard_limit(site):

@@ -106,6 +106,13 @@ def test_an_end_that_the_database_refuses_in_any_words_is_cancelled_too() -> Non
     assert (status(task.id), row(task.id).failed) == ("CANCELLED", None)
 
 
+def test_a_failure_that_the_database_refuses_in_any_words_is_cancelled_when_that_was_asked_for() -> None:
+    task = claim_new()
+    assert cancel(task.id)
+    upkeep.give_up(connection, BOOT, ending(task, Kind.FAILURE), "no words")
+    assert (status(task.id), row(task.id).failed) == ("CANCELLED", None)
+
+
 def test_a_replay_forgets_that_its_end_was_asked_for() -> None:
     task_id = failed()
     Task.objects.filter(uuid=task_id).update(cancel_requested=row(task_id).finished)

@@ -103,6 +103,16 @@ def test_a_suspect_whose_retries_are_used_up_is_no_suspect_when_it_is_replayed()
     assert (row(task.id).status, row(task.id).pool) == ("FAILED", "")
 
 
+def test_a_suspect_that_its_hard_limit_has_killed_has_come_to_no_end_of_its_own() -> None:
+    task = suspect()
+    killed = Outcome(Kind.FAILURE, exception="the hard time limit", killed=True)
+    for end in (conclude(task, killed, 1.0), conclude(task, killed, 1.0).in_ascii()):
+        assert end.outcome.killed
+    assert conclude(task, killed, 1.0).without_texts("refused").outcome.killed
+    journal.finish(connection, BOOT, [conclude(task, killed, 1.0)])
+    assert (row(task.id).status, row(task.id).failures, row(task.id).pool) == ("QUEUED", 1, "suspect")
+
+
 def test_a_crash_is_the_suspects_own_three_times_and_a_replay_runs_it_alone_too() -> None:
     task = suspect()
     for crash in (1, 2, 3):

@@ -93,8 +93,7 @@ def main() -> None:
     syspath.take_over()
     name, parent, level = sys.argv[1:]
     _follow_parent(int(parent), name)
-    signal.signal(frames.INTERRUPT, signal.SIG_IGN)
-    signal.signal(frames.CANCEL, signal.SIG_IGN)
+    _note_signals()
     link = Link(frames.FD)
     try:
         _load(link, int(level))
@@ -138,6 +137,7 @@ def _serve(link: Link) -> None:
     coroutines = InChild()
     own = os.getpid()
     while (do := link.receive()) is not None:
+        _early.clear()  # (of the task before)
         started, clock = time.time(), time.perf_counter()
         outcome = _run(do, coroutines)
         if os.getpid() != own:  # a fork of the task's, which returned from it as well
@@ -153,7 +153,25 @@ def _run(do: frames.Do, coroutines: Any) -> Any:
     from django_ztask import execute
 
     limits = _limits(do.timeout, coroutines.strike)
-    return execute.run(do.task, do.payload, do.mac, limits, coroutines.run)
+    try:
+        return execute.run(do.task, do.payload, do.mac, limits, coroutines.run)
+    finally:  # (a signal may have come in the midst of the limits' own end)
+        _note_signals()
+        if do.timeout is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, lambda number, frame: None)
+
+
+# What the daemon's signals ask for before the call has begun.
+_early: list[type[BaseException]] = []
+
+
+def _note_signals() -> None:
+    """Outside of calls: what comes before one is raised in it; what comes after it is forgotten."""
+    from django_ztask.errors import TaskCancelled, TaskInterrupted
+
+    signal.signal(frames.INTERRUPT, lambda number, frame: _early.append(TaskInterrupted))
+    signal.signal(frames.CANCEL, lambda number, frame: _early.append(TaskCancelled))
 
 
 @contextmanager
@@ -176,12 +194,13 @@ def _limits(seconds: float | None, strike: Callable[[BaseException], None]) -> I
         signal.signal(signal.SIGALRM, ring)
         signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
+        if _early:
+            raise _early[0]("it came before the call")
         yield
     finally:
         if seconds is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(frames.INTERRUPT, signal.SIG_IGN)
-        signal.signal(frames.CANCEL, signal.SIG_IGN)
+        _note_signals()
 
 
 def _memory() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import gevent
@@ -69,15 +70,15 @@ class Workers:
         comes out of here."""
         worker = self._take()
         self._busy[task.id] = worker
-        began = time.time()
+        began, done = time.time(), None
         try:
             with gevent.Timeout(hard, False):  # type: ignore[arg-type]
                 done = worker.run(task, timeout)
-                self._give_back(worker)
-                return done.outcome, done.started, done.seconds
+            if done is not None:
+                return self._done(worker, done)
             self._end(worker)
             text = f"the hard time limit of {hard:g} s: its process was killed"
-            return Outcome(Kind.FAILURE, exception=text), began, time.time() - began
+            return Outcome(Kind.FAILURE, exception=text, killed=True), began, time.time() - began
         except WorkerDied as death:
             return self._died(worker, death, began)
         except TaskInterrupted:
@@ -90,12 +91,17 @@ class Workers:
         finally:
             self._busy.pop(task.id, None)
 
+    def _done(self, worker: Worker, done: frames.Done) -> Ended:
+        self._give_back(worker)
+        return done.outcome, done.started, done.seconds
+
     def _died(self, worker: Worker, death: WorkerDied, began: float) -> Ended:
         """Who ends the daemon along with its children may reach the child first: that is not the task's doing."""
         seconds = time.time() - began
         events.emit("worker_died", name=worker.name, pid=worker.pid, reason=str(death))
         self._end(worker)  # (it may only have closed its socket)
-        gevent.sleep(SURVIVED)
+        with suppress(TaskInterrupted, TaskCancelled):  # (its end is known)
+            gevent.sleep(SURVIVED)
         kind = Kind.INTERRUPTED if self.leaving and death.code == -signal.SIGTERM else Kind.CRASH
         return Outcome(kind, exception=f"its process died while it ran: {death}"), began, seconds
 
@@ -116,14 +122,13 @@ class Workers:
     def _cancelled(self, worker: Worker, began: float) -> Ended:
         """The same; a process whose task has ended in time goes on to the next."""
         worker.interrupt(frames.CANCEL)
-        outcome = Outcome(
-            Kind.CANCELLED, exception="it went on after it was cancelled: its process was killed"
-        )
+        text, done = "it went on after it was cancelled: its process was killed", None
+        outcome = Outcome(Kind.CANCELLED, exception=text)
         try:
             with gevent.Timeout(CLEANING_UP, False):  # type: ignore[arg-type]
                 done = worker.wait_done()
-                self._give_back(worker)
-                return done.outcome, done.started, done.seconds
+            if done is not None:
+                return self._done(worker, done)
         except WorkerDied as death:
             outcome = Outcome(Kind.CANCELLED, exception=f"its process died after it was cancelled: {death}")
         except BaseException:

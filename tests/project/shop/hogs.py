@@ -83,3 +83,16 @@ async def endless_in_a_coroutine():
 async def wait_in_a_coroutine(seconds):
     note("began", current_task().id)
     await asyncio.gather(asyncio.sleep(seconds))
+
+
+@task(retry_count=0)
+async def hog_beside(seconds):
+    """What it has started blocks the loop for longer than the limit; it itself only waits."""
+    beside = asyncio.create_task(compute_in_a_coroutine.function(seconds))
+    await asyncio.sleep(60)
+    await beside
+
+
+@task(retry_count=0)
+async def compute_in_a_thread(seconds):
+    await asyncio.to_thread(compute.function, seconds)
