@@ -132,8 +132,10 @@ NODE = ("boot", "name", "host", "pid", "url", "version", "started", "left")
 NODES = """SELECT boot, name, host, pid, url, version, CAST(started AS TEXT), lease - {now}
     FROM django_ztask_node ORDER BY started"""
 
-# Due tasks that start before one, up to some number of them: (now, priority, priority, due, due, id, number).
+# Due tasks of some pools that start before one, up to some number of them: (pools, now, priority, priority, due, due, id,
+# number). And how many of these pools run.
 AHEAD = """SELECT count(*) FROM (SELECT 1 FROM django_ztask_task
-    WHERE status = 'QUEUED' AND next_attempt <= %s AND (priority > %s OR (priority = %s AND (next_attempt < %s OR
+    WHERE status = 'QUEUED' AND pool IN ({}) AND next_attempt <= %s AND (priority > %s OR (priority = %s AND (next_attempt < %s OR
         (next_attempt = %s AND created < (SELECT created FROM django_ztask_task WHERE uuid = %s)))))
     LIMIT %s) AS ahead"""
+RUNNING = "SELECT count(*) FROM django_ztask_task WHERE status = 'RUNNING' AND pool IN ({})"
