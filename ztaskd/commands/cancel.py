@@ -79,9 +79,7 @@ def run(options: argparse.Namespace) -> int:
     totals = {state: sum(group.number for group in groups[state]) for state in states}
     what = " and ".join(number(total, f"{state} task") for state, total in totals.items() if total)
     if not what:
-        asked = "RUNNING" in states and operations.count(connection, wanted.condition(connection), "RUNNING")
-        known = f" ({number(asked, 'running task')} asked to end before)" if asked else ""
-        print(f"no task that is queued or runs matches: nothing to cancel{known}")
+        _tell_nothing(connection, wanted, states)
         return Exit.CLEAN
     if options.dry_run or not (options.yes or options.ids):
         for state in states:
@@ -94,6 +92,15 @@ def run(options: argparse.Namespace) -> int:
         return Exit.CRASH
     _cancel_all(connection, conditions, totals)
     return Exit.CLEAN
+
+
+def _tell_nothing(connection: Any, wanted: Any, states: list[str]) -> None:
+    from django_ztask import operations
+    from ztaskd.commands.printing import number
+
+    asked = "RUNNING" in states and operations.count(connection, wanted.condition(connection), "RUNNING")
+    known = f" ({number(asked, 'running task')} asked to end before)" if asked else ""
+    print(f"no task that is queued or runs matches: nothing to cancel{known}")
 
 
 def _cancel_all(connection: Any, conditions: dict[str, Any], totals: dict[str, int]) -> None:
