@@ -16,28 +16,33 @@ from django_ztask.lifecycle import Kind, Status
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
 
+# What can be cancelled.
+STATES = (Status.QUEUED, Status.RUNNING)
+
 NOBODY = "it was cancelled, and nobody runs it any more: its node died, or its end was undone"
 
 
-def cancel(connection: Connection, task_id: str) -> str | None:
+def cancel(connection: Connection, task_id: str, states: Sequence[str] = STATES) -> str | None:
     """Asks for a task's end, in the caller's transaction if there is one. Returns the row's state then: CANCELLED, or
-    RUNNING when its node is to end it. None: there is no such row, or it has ended before. Raises what the database
-    raises: then nothing was asked, as far as anybody knows."""
+    RUNNING when its node is to end it. None: there is no such row, or it is in none of `states` (it has ended before).
+    Raises what the database raises: then nothing was asked, as far as anybody knows."""
     connection.ensure_connection()
-    status = ask(connection, task_id, time.time())
+    status = ask(connection, task_id, time.time(), states)
     if status == Status.RUNNING:
         _tell(connection, task_id)
     return status
 
 
-def ask(connection: Connection, task_id: str, now: float) -> str | None:
-    """QUEUED -> CANCELLED; a RUNNING row stays so, and asks for its end. Returns the state then, or None."""
+def ask(connection: Connection, task_id: str, now: float, states: Sequence[str] = STATES) -> str | None:
+    """QUEUED -> CANCELLED; a RUNNING row stays so, and asks for its end. Returns the state then, or None. Rows in a
+    state that is not one of `states` stay as they are."""
     moment = rows.stamp(connection, now)
+    statement = sql.CANCEL.format(", ".join(f"'{Status(state)}'" for state in states))
     found: list[Any] = []
 
     def write() -> None:
         with connection.cursor() as cursor:
-            cursor.execute(sql.CANCEL, [moment, moment, task_id])
+            cursor.execute(statement, [moment, moment, task_id])
             found[:] = cursor.fetchall()
 
     patience.patiently(connection, write)

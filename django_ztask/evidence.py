@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from django_ztask import __version__, control, looking, registry, serialize, sql
 from django_ztask.conf import conf, keys
 from django_ztask.errors import MacError, MessageError, NoAnswer, Refused, UnknownTask
 from django_ztask.findings import Evidence, NodeSeen
+from django_ztask.lifecycle import GREENLET, SUSPECTS
 from django_ztask.serialize import Payload
 from django_ztask.sql import operations as texts
 
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 PATIENCE = 1.0
 
 
-def gather(connection: Connection, task_id: str) -> Evidence | None:
+def gather(
+    connection: Connection, task_id: str, held: Callable[[str], bool | None] = lambda boot: None
+) -> Evidence | None:
     """Everything about a task. None: there is no such row. Asks every known node, and imports the module of the task
-    function (when its row is authentic)."""
+    function (when its row is authentic). `held`: whether a boot's lock file is held (None: not seen from here)."""
     row = looking.read(connection, task_id)
     if row is None:
         return None
@@ -33,12 +37,12 @@ def gather(connection: Connection, task_id: str) -> Evidence | None:
         row=row,
         now=time.time(),
         version=__version__,
-        nodes=[_seen(node) for node in looking.nodes(connection)],
+        nodes=[_seen(node, held(node["boot"])) for node in looking.nodes(connection)],
         key=key,
         unknown=None if key is None else _unknown(row["function_name"]),
         allow_pickle=conf.pickle,
         ahead=_ahead(connection, row),
-        running=_running(connection),
+        running=_running(connection, row),
         max_crashes=conf.max_crashes,
         free=_free(connection),
         headroom=conf.headroom,
@@ -67,7 +71,7 @@ def _unknown(name: str) -> str | None:
     return None
 
 
-def _seen(node: dict[str, Any]) -> NodeSeen:
+def _seen(node: dict[str, Any], held: bool | None) -> NodeSeen:
     answer, error = None, ""
     began = time.time()
     try:
@@ -89,25 +93,36 @@ def _seen(node: dict[str, Any]) -> NodeSeen:
     if error == "silence" and node["left"] > 0 and node["host"] != socket.gethostname():
         error = "elsewhere"
     known = {name: node[name] for name in ("boot", "name", "host", "pid", "url", "version", "left")}
-    return NodeSeen(**known, answer=answer, error=error)
+    return NodeSeen(**known, answer=answer, error=error, held=held)
+
+
+def _rivals(row: dict[str, Any]) -> tuple[str, ...]:
+    """The pools that share its places. (Whether a node gives those that leave it to it to its children is not asked.)"""
+    return next((pools for pools in (("", GREENLET), SUSPECTS) if row["pool"] in pools), (str(row["pool"]),))
 
 
 def _ahead(connection: Connection, row: dict[str, Any]) -> int:
-    """Due tasks that start before it; no more than 10,001 are counted."""
+    """Due tasks that start before it, where it is to run; no more than 10,001 are counted."""
     due = row["next_attempt"]
     if row["status"] != "QUEUED" or not isinstance(due, int | float) or not isinstance(row["priority"], int):
         return 0
+    pools, priority = _rivals(row), row["priority"]
     with looking.reading(connection) as cursor:
-        cursor.execute(
-            texts.AHEAD, [time.time(), row["priority"], row["priority"], due, due, row["uuid"], 10_001]
-        )
+        values = [*pools, time.time(), priority, priority, due, due, row["uuid"], 10_001]
+        cursor.execute(texts.AHEAD.format(_places(pools)), values)
         return int(cursor.fetchone()[0])
 
 
-def _running(connection: Connection) -> int:
+def _running(connection: Connection, row: dict[str, Any]) -> int:
+    """Tasks that run where it is to run."""
+    pools = _rivals(row)
     with looking.reading(connection) as cursor:
-        cursor.execute("SELECT count(*) FROM django_ztask_task WHERE status = 'RUNNING'")
+        cursor.execute(texts.RUNNING.format(_places(pools)), pools)
         return int(cursor.fetchone()[0])
+
+
+def _places(values: tuple[str, ...]) -> str:
+    return ", ".join(["%s"] * len(values))
 
 
 def _free(connection: Connection) -> int | None:

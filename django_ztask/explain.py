@@ -50,10 +50,18 @@ def _why_running(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             "running", f"it has been on the node {node}{ago}: {attempt}", "wait, or look at that node's log"
         )
-    elif node is not None and node.left > 0:
+    elif node is not None and node.held:
         yield Finding(
             "node-silent",
-            f"the node {node} holds it{ago} and does not answer: its lease runs for {node.left:.0f} s more",
+            f"the node {node} holds it{ago}, does not answer, and its process lives: it stops, or has handed over to new "
+            "code, and finishes what it runs (or it is frozen)",
+            "wait, or look at its log; what still runs when its --grace is over goes back to the queue",
+        )
+    elif node is not None and node.held is None and node.left > 0:
+        yield Finding(
+            "node-silent",
+            f"the node {node} holds it{ago} and does not answer: it stops or has handed over, and finishes what it runs, "
+            f"or it is gone; its lease runs for {node.left:.0f} s more",
             "look at its log; when it is gone, another node (or it, started again) runs the task at no cost",
         )
     else:

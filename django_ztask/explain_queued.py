@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from django_ztask.findings import SKEW, Evidence, Finding, duration, first_line
-from django_ztask.lifecycle import UNKNOWN_GRACE
+from django_ztask.lifecycle import MOST_SUSPECTS, SUSPECTS, UNKNOWN_GRACE
 
 
 def why_queued(evidence: Evidence) -> Iterator[Finding]:
@@ -16,19 +16,26 @@ def why_queued(evidence: Evidence) -> Iterator[Finding]:
         return
     yield from _paused(evidence)
     row = evidence.row
-    if str(row["pool"]).startswith("suspect"):
+    if row["pool"] in SUSPECTS:
         yield Finding(
             "suspect",
-            "it is a suspect: its node died while it held it, so it runs alone in a child process, one such at a time",
+            "it is a suspect: its node died while it held it, so it runs alone in a child process, up to "
+            f"{MOST_SUSPECTS} such at a time",
             "wait; if it takes its child along as well, it is charged with the crash, and FAILED after a few",
         )
     if evidence.alive:
-        before = "more than 10,000" if evidence.ahead > 10_000 else f"{evidence.ahead:,}"
-        yield Finding(
-            "slot",
-            f"it is due and waits for a slot: {before} due tasks start before it, {evidence.running:,} run now",
-            "wait; or raise --concurrency (or --worker-pool-size for children), or give it a higher priority",
-        )
+        yield _waits(evidence)
+
+
+def _waits(evidence: Evidence) -> Finding:
+    """For its turn."""
+    before = "more than 10,000" if evidence.ahead > 10_000 else f"{evidence.ahead:,}"
+    place, others = "slot", "tasks"
+    advice = "wait; or raise --concurrency (or --worker-pool-size for children), or give it a higher priority"
+    if evidence.row["pool"] in SUSPECTS:
+        place, others, advice = "child", "suspects", "wait"
+    ahead = f"{before} due {others} start before it, {evidence.running:,} run now"
+    return Finding("slot", f"it is due and waits for a {place}: {ahead}", advice)
 
 
 def _never(evidence: Evidence) -> Iterator[Finding]:
@@ -76,9 +83,15 @@ def _no_node(evidence: Evidence) -> Iterator[Finding]:
             "no-node", "no node is alive: no daemon has registered with this journal", "start ztaskd"
         )
     for node in evidence.nodes:
-        if node.left > 0:
+        if node.left > 0 and node.held is False:
+            what = f"no node is alive: the process of {node} is gone"
+            advice = "start ztaskd: it takes over what that one held"
+        elif node.left > 0:
             what = f"the node {node} does not answer; its lease runs for {node.left:.0f} s more"
-            advice = "it was killed, is frozen, or is very busy: look at its log; if it is gone, start ztaskd"
+            killed = "" if node.held else "was killed, "
+            advice = (
+                f"it stops, {killed}is frozen, or is very busy: look at its log; if it is gone, start ztaskd"
+            )
         else:
             what = f"no node is alive: the lease of {node} ended {-node.left:.0f} s ago"
             advice = "start ztaskd: it takes over what that one held"

@@ -21,7 +21,8 @@ class Finding(msgspec.Struct, frozen=True):
 class NodeSeen(msgspec.Struct, frozen=True):
     """A node of the journal's table. `left`: seconds its lease still runs. `answer`: of a ping, or None with the reason
     in `error` (one word: silence, stale, mac, refused; elsewhere: it has a lease on another host, and its address may
-    not be reached from here)."""
+    not be reached from here). `held`: whether its boot's lock file is held, which its process does while it lives; None
+    where there is no such file, as for a node on another host."""
 
     boot: str
     name: str
@@ -32,6 +33,7 @@ class NodeSeen(msgspec.Struct, frozen=True):
     left: float
     answer: dict[str, Any] | None = None
     error: str = ""
+    held: bool | None = None
 
     @property
     def is_alive(self) -> bool:
@@ -45,7 +47,8 @@ class Evidence(msgspec.Struct, kw_only=True):
     """A row, as looking.read has it, and what else there is to know. Times are epoch seconds.
 
     `key`: which of our keys made its MAC (0: SECRET_KEY, n: the nth of SECRET_KEY_FALLBACKS), None for none.
-    `unknown`: why its task function cannot be found, or None. `ahead`: due tasks that start before it. `free`: bytes on
+    `unknown`: why its task function cannot be found, or None. `ahead`: due tasks that start before it, where
+    it is to run; `running`: those that run there. `free`: bytes on
     the disk of the journal, where it is this machine's. `skew`: seconds by which the database's clock is ahead."""
 
     row: dict[str, Any]

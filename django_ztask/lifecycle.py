@@ -98,6 +98,7 @@ CHOICES = ("", GREENLET, PROCESS)
 # own end, each runs alone in a child process. (A task for processes always does.)
 SUSPECT = {"": "suspect", GREENLET: "suspect-greenlet"}
 SUSPECTS = tuple(SUSPECT.values())
+MOST_SUSPECTS = 8  # of a node at a time, each by itself
 _CLEARED = {suspect: pool for pool, suspect in SUSPECT.items()}
 
 # All values of the column, in the order of their texts.

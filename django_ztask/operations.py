@@ -72,14 +72,25 @@ def purgeable(connection: Connection, wanted: Filter, status: str) -> Condition:
     return wanted.condition(connection, MOMENTS[status])
 
 
+def cancellable(connection: Connection, wanted: Filter, status: str) -> Condition:
+    """Rows in that state, without those that were asked to end before."""
+    where, values = wanted.condition(connection)
+    return (f"{where} AND cancel_requested IS NULL" if status == "RUNNING" else where), values
+
+
 def groups(
-    connection: Connection, condition: Condition, status: str = "FAILED", limit: int | None = None
+    connection: Connection,
+    condition: Condition,
+    status: str = "FAILED",
+    limit: int | None = None,
+    by_id: bool = False,
 ) -> list[Group]:
-    """What there is of it: the most frequent first. With a limit, of the oldest calls alone."""
+    """What there is of it: the most frequent first. With a limit, of those alone that `walk` meets first; or, `by_id`,
+    `walk_by_id`."""
     where, values = condition
     limited, more = "", []
     if limit is not None:
-        limited = texts.OLDEST.format(order="created, uuid" if status == "FAILED" else "uuid")
+        limited = texts.OLDEST.format(order="uuid" if by_id else "created, uuid")
         more = [limit]
     select = texts.GROUPS.format(
         head=texts.HEAD[connection.vendor],

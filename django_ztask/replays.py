@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 SILENCE, SIGN = 60.0, 10.0
 
 
+class TakenOver(Exception):
+    """Another process goes on with this replay, or has ended it: it took this one for dead."""
+
+
 class Replay(msgspec.Struct):
     """One that has begun. `words`: its filter as it was typed, by which it is known again."""
 
@@ -157,10 +161,14 @@ def _replay(connection: Connection, row: Any) -> Replay:
 
 def take_over(connection: Connection, replay: Replay) -> bool:
     """Goes on with one that is dead. False when somebody else was faster."""
+    by, pid = who(), os.getpid()
     with connection.cursor() as cursor:
         text = texts.TAKE_OVER.format(now=sql.of(connection).NOW)
-        cursor.execute(text, [who(), os.getpid(), replay.id, replay.pid, replay.seen])
-        return bool(cursor.rowcount)
+        cursor.execute(text, [by, pid, replay.id, replay.pid, replay.seen])
+        if not cursor.rowcount:
+            return False
+    replay.by, replay.pid = by, pid
+    return True
 
 
 def condition(connection: Connection, replay: Replay) -> Condition:
@@ -173,30 +181,35 @@ def condition(connection: Connection, replay: Replay) -> Condition:
 
 def step(connection: Connection, replay: Replay, number: int, retry_count: int) -> list[str] | None:
     """Queues the next `number` rows, at most, in one transaction with its place in the record. Returns their ids: none
-    when somebody else has had them all. None: there are no more."""
+    when somebody else has had them all. None: there are no more. Raises TakenOver, with nothing queued."""
     found = operations.walk(connection, condition(connection, replay), replay.position, number)
     if not found:
         return None
     with transaction.atomic(using=connection.alias):
         ids = [position.uuid for position in found]
         queued = operations.replay(connection, ids, replay.due, retry_count)
-        with connection.cursor() as cursor:
-            text = texts.ADVANCE.format(now=sql.of(connection).NOW)
-            cursor.execute(text, [len(queued), json.dumps(found[-1]), replay.id])
+        _write(connection, replay, texts.ADVANCE, len(queued), json.dumps(found[-1]))
     replay.position = found[-1]
     replay.queued += len(queued)
     return queued
 
 
 def give_sign(connection: Connection, replay: Replay) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(texts.SEEN.format(now=sql.of(connection).NOW), [replay.id])
+    """Raises TakenOver."""
+    _write(connection, replay, texts.SEEN)
 
 
-def finish(connection: Connection, replay_id: int) -> None:
+def finish(connection: Connection, replay: Replay) -> None:
+    """Raises TakenOver."""
+    _write(connection, replay, texts.FINISH, rows.stamp(connection, time.time()))
+
+
+def _write(connection: Connection, replay: Replay, statement: str, *values: Any) -> None:
     with connection.cursor() as cursor:
-        text = texts.FINISH.format(now=sql.of(connection).NOW)
-        cursor.execute(text, [rows.stamp(connection, time.time()), replay_id])
+        text = statement.format(now=sql.of(connection).NOW)
+        cursor.execute(text, [*values, replay.id, replay.by, replay.pid])
+        if not cursor.rowcount:
+            raise TakenOver
 
 
 def replay_failed(connection: Connection, now: float, retry_count: int) -> tuple[int, int]:

@@ -86,7 +86,7 @@ class Attempts:
             events.emit("task_started", task=task)
             crashpoints.reach("attempt-starts")
             outcome, started, seconds = place(task)
-        except (TaskInterrupted, TaskCancelled) as error:  # (while it waited for its child)
+        except (TaskInterrupted, TaskCancelled) as error:  # (as a cancel does while it waits for its child)
             kind = Kind.INTERRUPTED if isinstance(error, TaskInterrupted) else Kind.CANCELLED
             outcome, started, seconds = Outcome(kind, exception=execute.describe(error)), None, 0.0
         except Exception as error:  # a fault of ours: the row says so, and the place goes on

@@ -22,7 +22,7 @@ MORE_CHILDREN: Pools = ("", PROCESS)
 
 # What a node runs alone, each in a child of its own, and how many of them at a time.
 SUSPECTS: Pools = lifecycle.SUSPECTS
-MOST_SUSPECTS = 8
+MOST_SUSPECTS = lifecycle.MOST_SUSPECTS
 
 
 class Places(Protocol):

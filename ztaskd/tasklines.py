@@ -52,6 +52,8 @@ def ended(finish: Finish, seconds: float) -> None:
         )
     elif outcome.kind is Kind.CRASH and verdict.event is Event.HAND_BACK:
         logger.error("%s (attempt %d): %s; it runs again", name(task), task.attempt, outcome.exception)
+    elif outcome.kind is Kind.NOT_STARTED:
+        logger.debug("%s has not started: handed back", name(task))
     elif verdict.event is Event.HAND_BACK:
         logger.debug("%s is unknown here: handed back", name(task))
     else:

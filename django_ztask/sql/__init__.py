@@ -23,12 +23,13 @@ _NEXT_PRIORITY = """(SELECT max(priority) FROM django_ztask_task
 MARK = """UPDATE django_ztask_task SET started = %s
     WHERE uuid = %s AND node = %s AND attempts = %s AND status || '' = 'RUNNING' AND cancel_requested IS NULL"""
 
-# One statement for both states: whoever claims or ends the row meanwhile comes before it, or after it.
+# One statement for both states: whoever claims or ends the row meanwhile comes before it, or after it. (Who wants one of
+# them alone names it: what was queued when he looked may run by now.)
 CANCEL = """UPDATE django_ztask_task
     SET status = CASE status WHEN 'QUEUED' THEN 'CANCELLED' ELSE status END,
         finished = CASE status WHEN 'QUEUED' THEN %s ELSE finished END,
         cancel_requested = coalesce(cancel_requested, %s)
-    WHERE uuid = %s AND status || '' IN ('QUEUED', 'RUNNING')
+    WHERE uuid = %s AND status || '' IN ({})
     RETURNING status"""
 
 # The first finds what was named, the second whatever runs on the node.

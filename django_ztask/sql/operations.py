@@ -116,12 +116,15 @@ STATUS = "SELECT status, attempts, next_attempt FROM django_ztask_task WHERE uui
 BEGIN = """INSERT INTO django_ztask_replay
     (started, finished, by, pid, filter, matched, queued, position, horizon, due, seen)
     VALUES (%s, %s, %s, %s, {json}, %s, %s, %s, %s, %s, {now}) RETURNING id"""
-ADVANCE = "UPDATE django_ztask_replay SET queued = queued + %s, position = %s, seen = {now} WHERE id = %s"
+
+# (A process that was suspended for a while may find that another one goes on with its replay.)
+_OWN = "WHERE id = %s AND by = %s AND pid = %s AND finished IS NULL"
+ADVANCE = f"UPDATE django_ztask_replay SET queued = queued + %s, position = %s, seen = {{now}} {_OWN}"
 SET_DUE = "UPDATE django_ztask_replay SET due = %s WHERE id = %s"
-SEEN = "UPDATE django_ztask_replay SET seen = {now} WHERE id = %s"
+SEEN = f"UPDATE django_ztask_replay SET seen = {{now}} {_OWN}"
 TAKE_OVER = """UPDATE django_ztask_replay SET by = %s, pid = %s, seen = {now}
     WHERE id = %s AND finished IS NULL AND pid = %s AND seen = %s"""
-FINISH = "UPDATE django_ztask_replay SET finished = %s, seen = {now} WHERE id = %s"
+FINISH = f"UPDATE django_ztask_replay SET finished = %s, seen = {{now}} {_OWN}"
 UNFINISHED = """SELECT id, CAST(started AS TEXT), by, pid, CAST(filter AS TEXT), matched, queued, position,
     CAST(horizon AS TEXT), due, seen, {now} - seen FROM django_ztask_replay WHERE finished IS NULL ORDER BY id"""
 
@@ -129,8 +132,10 @@ NODE = ("boot", "name", "host", "pid", "url", "version", "started", "left")
 NODES = """SELECT boot, name, host, pid, url, version, CAST(started AS TEXT), lease - {now}
     FROM django_ztask_node ORDER BY started"""
 
-# Due tasks that start before one, up to some number of them: (now, priority, priority, due, due, id, number).
+# Due tasks of some pools that start before one, up to some number of them: (pools, now, priority, priority, due, due, id,
+# number). And how many of these pools run.
 AHEAD = """SELECT count(*) FROM (SELECT 1 FROM django_ztask_task
-    WHERE status = 'QUEUED' AND next_attempt <= %s AND (priority > %s OR (priority = %s AND (next_attempt < %s OR
+    WHERE status = 'QUEUED' AND pool IN ({}) AND next_attempt <= %s AND (priority > %s OR (priority = %s AND (next_attempt < %s OR
         (next_attempt = %s AND created < (SELECT created FROM django_ztask_task WHERE uuid = %s)))))
     LIMIT %s) AS ahead"""
+RUNNING = "SELECT count(*) FROM django_ztask_task WHERE status = 'RUNNING' AND pool IN ({})"

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 
 import pytest
 
@@ -30,12 +31,26 @@ def test_what_waits_without_a_daemon_and_then_for_a_slot(new_site):
     assert list(what) == ["running"]
     assert f"pid {daemon.pid}" in what["running"]
     daemon.kill9()
-    assert list(explained(site, first)) == ["node-silent"]
+    assert list(explained(site, first)) == ["node-gone"], "its lock is free, whatever its lease says"
     site.sql("UPDATE django_ztask_node SET host = host || '-2'")
     assert list(explained(site, first)) == ["running"], "another host's node may not be reached from here"
     site.sql("UPDATE django_ztask_node SET lease = 1")
     assert list(explained(site, first)) == ["node-gone"]
     assert next(iter(explained(site, last))) == "no-node"
+
+
+def test_what_a_daemon_runs_while_it_stops_is_not_said_to_be_gone(site):
+    first = site.call(f"show(gated.async_(1, {str(site.gate)!r}).id)")
+    daemon = site.start("--grace", "60")
+    site.wait_status(first, "RUNNING")
+    daemon.signal(signal.SIGTERM)
+    daemon.says("stopping: 1 task(s) run")
+    what = explained(site, first)
+    assert list(what) == ["node-silent"]
+    assert "finishes what it runs" in what["node-silent"]
+    site.gate.touch()
+    assert daemon.wait() == 0
+    assert site.task(first)["status"] == "SUCCEEDED"
 
 
 def test_what_is_due_later_and_what_is_tried_again(site):

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from django_ztask import cancelling
 from django_ztask.lifecycle import Kind
 from django_ztask.models import Attempt, Task
 from tests.integration.commanding import Command, command, listed
-from tests.integration.helpers import claim_new, failed, finish, new_task, record
+from tests.integration.helpers import claim, claim_new, failed, finish, new_task, record, row, status
 
 pytestmark = pytest.mark.both_databases
 
@@ -55,6 +56,16 @@ def test_purge_takes_what_has_succeeded_only_when_told_and_keeps_to_its_limit(co
     assert [task.uuid for task in Task.objects.all()] == [kept]
 
 
+def test_purge_with_a_limit_deletes_what_it_has_shown(command: Command) -> None:
+    first = failed(function="shop.called_late")
+    failed(function="shop.called_early", created=1_000_000_000.0)
+    _, text = command("purge", "--all", "--limit", "1", "--dry-run")
+    [shown] = [name for name in ("shop.called_late", "shop.called_early") if name in text]
+    assert command("purge", "--all", "--limit", "1", "--yes") == (0, "1 FAILED task deleted\n")
+    assert not Task.objects.filter(function_name=shown).exists()
+    assert Task.objects.exclude(uuid=first).count() == 1
+
+
 def test_hundreds_are_purged_in_several_transactions(command: Command) -> None:
     record(*(new_task(n) for n in range(450)))
     Task.objects.update(status="FAILED")
@@ -79,3 +90,40 @@ def test_cancel_takes_queued_tasks_at_once_and_asks_running_ones(command: Comman
     assert "cancelled     asked for" in command("show", running.id)[1]
     assert "nothing to cancel" in command("cancel", "--id", ended)[1]
     assert listed(command, "--status", "CANCELLED") == list(reversed(queued))
+
+
+def claiming(monkeypatch: Any, *task_ids: str) -> None:
+    """A node claims these after they were looked for, and before the first of them is cancelled."""
+    left = list(task_ids)
+
+    def cancel(*arguments: Any) -> Any:
+        if left:
+            assert len(claim(*left)) == len(left)
+            left.clear()
+        return real(*arguments)
+
+    real = cancelling.cancel
+    monkeypatch.setattr(cancelling, "cancel", cancel)
+
+
+def test_cancel_of_what_is_queued_leaves_alone_what_a_node_claims_meanwhile(
+    command: Command, monkeypatch: Any
+) -> None:
+    ids = record(*(new_task(n) for n in range(3)))
+    claiming(monkeypatch, *ids[:2])
+    _, text = command("cancel", "--status", "QUEUED", "--all", "--yes")
+    assert text == "1 task cancelled; 2 had started or ended before\n"
+    assert [status(task_id) for task_id in ids] == ["RUNNING", "RUNNING", "CANCELLED"]
+    assert [row(task_id).cancel_requested for task_id in ids[:2]] == [None, None]
+
+
+def test_cancel_of_both_asks_each_running_task_whatever_started_meanwhile(
+    command: Command, monkeypatch: Any
+) -> None:
+    queued = record(*(new_task(n) for n in range(3)))
+    running = [claim_new().id for _ in range(2)]
+    claiming(monkeypatch, *queued[:2])
+    assert command("cancel", "--all", "--yes") == (0, "1 task cancelled; 4 running tasks asked to end\n")
+    assert Task.objects.filter(uuid__in=[*queued[:2], *running], cancel_requested=None).count() == 0
+    _, text = command("cancel", "--all", "--yes")
+    assert "nothing to cancel (4 running tasks asked to end before)" in text

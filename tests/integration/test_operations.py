@@ -154,7 +154,7 @@ def test_one_that_is_dead_is_taken_over_once_with_all_it_knew() -> None:
     [alive] = replays.unfinished(connection)
     assert not alive.is_dead
     assert step(alive, 1) == ids[2:3]
-    replays.finish(connection, alive.id)
+    replays.finish(connection, alive)
     assert replays.unfinished(connection) == []
     assert not replays.take_over(connection, alive)
 
@@ -170,11 +170,34 @@ def test_on_another_host_silence_is_death() -> None:
     assert not replays.unfinished(connection)[0].is_dead
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_one_that_was_taken_over_writes_nothing_any_more(ended: bool) -> None:
+    ids = [failed() for _ in range(4)]
+    suspended = begin()
+    assert step(suspended, 1) == ids[:1]
+    Replay.objects.update(seen=time.time() - replays.SILENCE - 1, pid=suspended.pid + 1)
+    suspended.pid += 1  # (another process than this one)
+    [silent] = replays.unfinished(connection)
+    assert replays.take_over(connection, silent)
+    assert step(silent, 1) == ids[1:2]
+    if ended:
+        replays.finish(connection, silent)
+    kept = Replay.objects.values().get()
+    with pytest.raises(replays.TakenOver):
+        step(suspended, 1)
+    with pytest.raises(replays.TakenOver):
+        replays.give_sign(connection, suspended)
+    with pytest.raises(replays.TakenOver):
+        replays.finish(connection, suspended)
+    assert Replay.objects.values().get() == kept
+    assert [status(task_id) for task_id in ids] == ["QUEUED", "QUEUED", "FAILED", "FAILED"]
+
+
 def test_a_replay_beside_another_one_gives_its_due_time() -> None:
     first = begin()
     assert begin().due == first.due
     for each in replays.unfinished(connection):
-        replays.finish(connection, each.id)
+        replays.finish(connection, each)
     assert begin().due > first.due
 
 

@@ -106,6 +106,15 @@ def test_pauses_suspects_and_a_full_disk() -> None:
     assert codes(pool="suspect") == codes(pool="suspect-greenlet") == ["suspect", "slot"]
 
 
+@pytest.mark.parametrize("pool", ["suspect", "suspect-greenlet"])
+def test_a_suspect_waits_for_a_child_among_suspects_and_slots_do_not_help(pool: str) -> None:
+    suspect, waits = found({"ahead": 3, "running": 8}, pool=pool)
+    assert "up to 8 such at a time" in suspect.what
+    assert "waits for a child: 3 due suspects start before it, 8 run now" in waits.what
+    assert "--concurrency" not in suspect.advice + waits.advice
+    assert "--concurrency" in found({"ahead": 3})[0].advice
+
+
 @pytest.mark.parametrize(
     ("row", "known", "code"),
     [
@@ -146,6 +155,24 @@ def test_what_runs_is_with_a_node_that_answers_is_silent_or_is_gone() -> None:
     assert codes({"nodes": [node(answer=None, error="silence", left=-1.0)]}, **row) == ["node-gone"]
     assert codes({"nodes": [node(boot="another")]}, **row) == ["node-gone"]
     assert codes({"nodes": [node(answer=None, error="elsewhere")]}, **row) == ["running"]
+
+
+def test_a_silent_node_whose_process_lives_finishes_what_it_runs_and_one_that_is_gone_does_not() -> None:
+    row = {"status": "RUNNING", "node": "boot", "claimed": NOW - 4, "attempts": 1}
+
+    def silent(held: bool | None, left: float = 10.0, **values: Any) -> Finding:
+        [finding] = found({"nodes": [node(answer=None, error="silence", held=held, left=left)]}, **values)
+        return finding
+
+    for left in (10.0, -1.0):
+        living = silent(True, left, **row)
+        assert (living.code, "has handed over" in living.what) == ("node-silent", True)
+        assert "gone" not in living.what + living.advice
+        assert silent(False, left, **row).code == "node-gone"
+    assert "it is gone; its lease runs for 10 s more" in silent(None, **row).what
+    assert "it stops, is frozen" in silent(True).advice
+    assert "is gone" in silent(False).what
+    assert "it stops, was killed" in silent(None).advice
 
 
 def test_what_is_over_says_so() -> None:

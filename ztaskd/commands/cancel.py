@@ -70,13 +70,16 @@ def run(options: argparse.Namespace) -> int:
     wanted = selection.wanted(options, connection)
     if wanted.is_empty and not options.all:
         raise Refusal(Exit.USAGE, "all tasks that are queued or run? Say which (see --help), or --all")
-    condition = wanted.condition(connection)
     states = [options.status] if options.status else list(STATES)
-    groups = {state: operations.groups(connection, condition, state, options.limit) for state in states}
+    conditions = {state: operations.cancellable(connection, wanted, state) for state in states}
+    groups = {
+        state: operations.groups(connection, condition, state, options.limit, by_id=True)
+        for state, condition in conditions.items()
+    }
     totals = {state: sum(group.number for group in groups[state]) for state in states}
     what = " and ".join(number(total, f"{state} task") for state, total in totals.items() if total)
     if not what:
-        print("no task that is queued or runs matches: nothing to cancel")
+        _tell_nothing(connection, wanted, states)
         return Exit.CLEAN
     if options.dry_run or not (options.yes or options.ids):
         for state in states:
@@ -87,20 +90,33 @@ def run(options: argparse.Namespace) -> int:
     if not (options.yes or options.ids) and not confirmed(f"cancel {what}?"):
         print("nothing was cancelled")
         return Exit.CRASH
-    _cancel_all(connection, condition, totals)
+    _cancel_all(connection, conditions, totals)
     return Exit.CLEAN
 
 
-def _cancel_all(connection: Any, condition: Any, totals: dict[str, int]) -> None:
+def _tell_nothing(connection: Any, wanted: Any, states: list[str]) -> None:
+    from django_ztask import operations
+    from ztaskd.commands.printing import number
+
+    asked = "RUNNING" in states and operations.count(connection, wanted.condition(connection), "RUNNING")
+    known = f" ({number(asked, 'running task')} asked to end before)" if asked else ""
+    print(f"no task that is queued or runs matches: nothing to cancel{known}")
+
+
+def _cancel_all(connection: Any, conditions: dict[str, Any], totals: dict[str, int]) -> None:
     from ztaskd.commands.printing import number
     from ztaskd.commands.progress import Progress
 
     progress = Progress(sum(totals.values()), "cancelled")
     counts = {"CANCELLED": 0, "RUNNING": 0}
+    missing = 0  # queued when they were counted, and not any more: they may be met among those that run
     try:
         for state, total in totals.items():
-            for status in _each(connection, condition, state, total):
-                counts[status] = counts.get(status, 0) + 1
+            missing += total
+            for status in _each(connection, conditions, state, missing):
+                missing -= 1
+                if status is not None:
+                    counts[status] += 1
                 progress.show(sum(counts.values()))
     except BaseException:
         progress.end()
@@ -110,25 +126,25 @@ def _cancel_all(connection: Any, condition: Any, totals: dict[str, int]) -> None
     said = [f"{number(counts['CANCELLED'], 'task')} cancelled"] if counts["CANCELLED"] else []
     if counts["RUNNING"]:
         said.append(f"{number(counts['RUNNING'], 'running task')} asked to end")
-    ended = sum(totals.values()) - sum(counts.values())
-    if ended > 0:
-        said.append(f"{ended:,} had ended before")
+    others = sum(totals.values()) - sum(counts.values())
+    if others > 0:
+        said.append(f"{others:,} had {'ended' if 'RUNNING' in totals else 'started or ended'} before")
     print("; ".join(said))
 
 
-def _each(connection: Any, condition: Any, state: str, total: int) -> Any:
-    """What each of up to `total` tasks of that state is after it was cancelled; nothing for what has ended before."""
+def _each(connection: Any, conditions: dict[str, Any], state: str, total: int) -> Any:
+    """What each of up to `total` tasks of that state is after it was cancelled; None for what has left the states that
+    were asked for."""
     from django_ztask import cancelling, operations
 
     passed, last = 0, ""
     while passed < total:
-        ids = operations.walk_by_id(connection, condition, state, last, min(BATCH, total - passed))
+        ids = operations.walk_by_id(connection, conditions[state], state, last, min(BATCH, total - passed))
         if not ids:
             return
         passed, last = passed + len(ids), ids[-1]
         for task_id in ids:
             began = time.monotonic()
-            status = cancelling.cancel(connection, task_id)
-            if status is not None:
-                yield str(status)
+            status = cancelling.cancel(connection, task_id, tuple(conditions))
+            yield status
             time.sleep((time.monotonic() - began) * REST)

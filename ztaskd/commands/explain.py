@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from functools import partial
 from typing import Any
 
 EXAMPLES = """\
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
     connection: Any = connections[conf.database]
     task_id = selection.find(connection, options.id)
-    found = evidence.gather(connection, task_id)
+    found = evidence.gather(connection, task_id, partial(_is_held, connection))
     if found is None:
         raise Refusal(Exit.NOT_FOUND, f"the task {printing.clean(task_id)} was just deleted")
     findings = explain(found)
@@ -67,6 +68,17 @@ def run(options: argparse.Namespace) -> int:
         if finding.advice:
             print(_wrapped(finding.advice, "  -> ", "     "))
     return Exit.CLEAN
+
+
+def _is_held(connection: Any, boot: str) -> bool | None:
+    """Whether that boot's process lives, by its lock file. None: it is not to be seen here."""
+    from ztaskd import locks, recover
+
+    try:
+        lock = recover.boot_lock(locks.folder_for(connection), boot)
+        return locks.is_held(lock) if lock.exists() else None
+    except OSError:  # (another user's)
+        return None
 
 
 def _wrapped(text: str, first: str, others: str) -> str:

@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     if wanted.is_empty and not options.all:
         raise Refusal(Exit.USAGE, f"all {options.status} tasks? Say which (see --help), or --all")
     condition = operations.purgeable(connection, wanted, options.status)
-    groups = operations.groups(connection, condition, options.status, options.limit)
+    groups = operations.groups(connection, condition, options.status, options.limit, by_id=True)
     total = sum(group.number for group in groups)
     what = number(total, f"{options.status} task")
     if not total:

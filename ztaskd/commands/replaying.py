@@ -31,7 +31,8 @@ def begin(connection: Any, options: argparse.Namespace, wanted: Any) -> Any:
     words = selection.words(options)
     if options.serial:
         _refuse_overlap(replays.unfinished(connection))
-    if stopped := _stopped(connection, words, options.anew):
+    if stopped := _stopped(connection, words, options.anew, options.serial):
+        _refuse_others(connection, stopped)
         return stopped
     matched = operations.count(connection, operations.replayable(connection, wanted))
     if not matched:
@@ -39,13 +40,18 @@ def begin(connection: Any, options: argparse.Namespace, wanted: Any) -> Any:
         return None
     matched = min(matched, options.limit or matched)
     replay = replays.begin(connection, wanted, words, options.limit, matched, options.serial)
-    if options.serial:
-        try:
-            _refuse_overlap(other for other in replays.unfinished(connection) if other.id < replay.id)
-        except Refusal:
-            replays.finish(connection, replay.id)
-            raise
+    try:
+        _refuse_others(connection, replay)
+    except Refusal:
+        replays.finish(connection, replay)
+        raise
     return replay
+
+
+def _refuse_others(connection: Any, replay: Any) -> None:
+    """Once it can be seen itself: of two at once, one refuses, or both do. (Ids do not tell who was seen first.)"""
+    if replay.serial:
+        _refuse_overlap(other for other in replays.unfinished(connection) if other.id != replay.id)
 
 
 def _refuse_overlap(others: Any) -> None:
@@ -56,15 +62,16 @@ def _refuse_overlap(others: Any) -> None:
             raise Refusal(Exit.CRASH, text)
 
 
-def _stopped(connection: Any, words: str, anew: bool) -> Any:
-    """One of the same words that was stopped: gone on with, or closed (`anew`)."""
+def _stopped(connection: Any, words: str, anew: bool, serial: bool) -> Any:
+    """One of the same words that was stopped: gone on with, or closed (`anew`). One that runs its tasks one at a time is
+    gone on with in this way alone, and no other one is: those that it has queued already may run at once."""
     for replay in replays.unfinished(connection):
-        if replay.words != words or not replay.is_dead:
+        if replay.words != words or not replay.is_dead or (replay.serial != serial and not anew):
             continue
         if not replays.take_over(connection, replay):
             continue  # somebody else goes on with it
         if anew:
-            replays.finish(connection, replay.id)
+            replays.finish(connection, replay)
             continue
         begun = f"begun {local(replay.started)}, stopped after {replay.queued:,} of {replay.matched:,}"
         print(f"going on with replay {replay.id}, {begun} (--anew: begin a new one)", flush=True)
@@ -89,12 +96,16 @@ class Replaying:
         self._hint = ""
 
     def run(self) -> None:
-        """Raises KeyboardInterrupt and what the database raises, after it has said how to go on."""
+        """Raises KeyboardInterrupt and what the database raises, after it has said how to go on; Refusal when another
+        process goes on with it."""
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         began = time.monotonic()
         try:
             self._drive()
-            replays.finish(self.connection, self.replay.id)
+            replays.finish(self.connection, self.replay)
+        except replays.TakenOver:
+            self.progress.end()
+            raise Refusal(Exit.CRASH, self._who_has_it()) from None
         except BaseException:
             self.progress.end()
             self._tell_stopped()
@@ -167,6 +178,14 @@ class Replaying:
         left = max(0, self.replay.matched - self.replay.queued)
         text = f"{number(self.replay.queued, 'task')} queued again before this; {left:,} not reached, still FAILED. To go on:\n  {line}"
         print(text, file=sys.stderr, flush=True)
+
+    def _who_has_it(self) -> str:
+        own = self.replay.id
+        others = [each for each in replays.unfinished(self.connection) if each.id == own]
+        who = [f"{clean(each.by)} (pid {each.pid}) goes on with it" for each in others]
+        said = " ".join(who) or "another process has gone on with it, and ended it"
+        silence = f"this one had given no sign of life for {replays.SILENCE:g} s"
+        return f"replay {own}: {said}, since {silence}; it was at {self.replay.queued:,} of {self.replay.matched:,}"
 
     def _how(self) -> list[str]:
         how = ["--serial"] if self.options.serial else []

@@ -67,8 +67,11 @@ class Workers:
 
     def execute(self, task: Claimed, timeout: float | None, hard: float | None) -> Ended:
         """One attempt in a child. What is raised in the greenlet that waits (an interruption) ends the child, and
-        comes out of here."""
-        worker = self._take()
+        comes out of here; an interruption before there is a child is an attempt that has not started."""
+        try:
+            worker = self._take()
+        except TaskInterrupted:  # nothing of it has run: it is handed back, even if it is at_most_once
+            return Outcome(Kind.NOT_STARTED), None, 0.0
         self._busy[task.id] = worker
         began, done = time.time(), None
         try:
