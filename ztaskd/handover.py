@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import gevent
 
+from ztaskd.again import program
 from ztaskd.committer import Committer
 from ztaskd.reload.link import Link
 from ztaskd.reload.protocol import HAND_OVER
@@ -36,13 +37,17 @@ class Handover:
         """A service greenlet."""
         self._link.serving()
         while (word := self._link.hear()) is not None:
-            if word == HAND_OVER:
+            if word == HAND_OVER and not program.stopped:  # (what stops lets go of everything at its end)
                 self.asked = True
                 stop()
 
     def renew(self) -> None:
         """HUP came here (ours is the process id in the log): the parent knows what to do."""
         os.kill(self._link.parent, signal.SIGHUP)
+
+    def stopping(self) -> None:
+        """The node drains, and nobody is to take over: the parent must know, or the next edit would undo it."""
+        self._link.stopping()
 
     def pass_on(self, committer: Committer, services: Services) -> None:
         """The node takes no more, and its address is free already. Twice: what was being claimed just now comes with

@@ -200,6 +200,8 @@ class Node:
         if (handover := self._replaced()) is not None:
             grace, what, hint = handover.grace, "the new code takes over", " for them"
             handover.pass_on(self.committer, self.services)
+        elif self.handover is not None and self.code is Exit.CLEAN:
+            self.handover.stopping()
         running = self.dispatcher.running()
         if running:
             text = f"{what}: {len(running)} task(s) run, waiting up to {grace:g} s{hint}"
