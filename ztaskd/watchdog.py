@@ -11,6 +11,7 @@ import asyncio
 import faulthandler
 import logging
 import os
+import signal
 import time
 import traceback
 from collections.abc import Sequence
@@ -86,6 +87,9 @@ class Watchdog:
         start_new_thread(self._serve, ())
 
     def _serve(self) -> None:
+        # They are the main thread's, which blocks some of them before it becomes another program. (Its C handler
+        # writes into the bell's pipe also while it is in C code.)
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while True:
             try:
                 rung = self._bell.wait((self._after if self._idle else self._pause) or None)

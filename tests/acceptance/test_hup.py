@@ -3,9 +3,11 @@
 import contextlib
 import os
 import pty
+import re
 import signal
 import sys
 import termios
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +105,31 @@ def test_many_hups_do_not_end_it(edited):
     edited.wait_boots(2)
     wait_for(lambda: edited.version() == "2", "the new code")
     assert daemon.stop() == 0
+
+
+def test_a_report_that_is_asked_for_while_it_takes_its_own_place_does_not_end_it(edited):
+    daemon = start(edited)
+    edited.write("2")
+    daemon.signal(signal.SIGHUP)
+
+    def ready_again():
+        daemon.signal(signal.SIGUSR1)
+        return daemon.log.count(" ready in ") == 2
+
+    wait_for(ready_again, "the new code")
+    assert edited.version() == "2"
+    assert daemon.stop() == 0
+
+
+def test_the_watchdogs_thread_leaves_all_signals_to_the_main_one(edited):
+    """Which blocks them before the process becomes another program: none is lost then."""
+    daemon = start(edited)
+    masks = [
+        re.findall(r"SigBlk:\s*(\w+)", path.read_text())[0]
+        for path in Path(f"/proc/{daemon.pid}/task").glob("*/status")
+        if path.parent.name != str(daemon.pid)
+    ]
+    assert any(int(mask, 16) >> (signal.SIGTERM - 1) & 1 for mask in masks)
 
 
 def test_replayfailed_is_not_repeated(edited):
