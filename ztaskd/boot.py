@@ -106,7 +106,10 @@ def _serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
             link.wait_for_turn(conf.url[0], _code(link))
             seat.take_rest()
         with _boot_lock(seat.folder, boot):
-            return node.run(options.replayfailed, began)
+            try:
+                return node.run(options.replayfailed, began)
+            finally:
+                node.watchdog.stop()  # (what is registered with atexit may take its time)
     except (DatabaseError, InterfaceError) as error:
         raise Refusal(Exit.DATABASE, f"the journal cannot be used: {error}") from None
     except BadAddress as error:

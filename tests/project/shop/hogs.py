@@ -1,6 +1,7 @@
 """Task functions that do not let the daemon's hub turn, each in its own way."""
 
 import asyncio
+import atexit
 import ctypes
 import hashlib
 import time
@@ -83,3 +84,14 @@ async def endless_in_a_coroutine():
 async def wait_in_a_coroutine(seconds):
     note("began", current_task().id)
     await asyncio.gather(asyncio.sleep(seconds))
+
+
+def leave_slowly():
+    """At the exit of the process: seconds in C code, first without and then with the interpreter's lock."""
+
+    def leave():
+        monkey.get_original("time", "sleep")(1.5)
+        ctypes.PyDLL(None).usleep(3_500_000)
+        note("left")
+
+    atexit.register(leave)
