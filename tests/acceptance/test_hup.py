@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.daemon import MODULE, Program, wait_for
+from tests.acceptance.edited import is_gone
 
 pytestmark = pytest.mark.acceptance
 
@@ -93,6 +94,32 @@ def test_a_stop_while_hup_waits_for_tasks_is_a_stop(edited):
     edited.open_gate()
     assert daemon.wait() == 0
     assert daemon.log.count(" ready in ") == 1
+
+
+# In two children: one that a thread keeps from ending by itself, and one that does not come up.
+LINGERING = """
+import sys, threading
+@task(pool="process")
+def linger():
+    threading.Thread(target=time.sleep, args=[600]).start()
+    return os.getpid()
+def come_up():
+    if VERSION == "1" and sys.argv[1:2] == ["worker-2"]:
+        note("comes", os.getpid())
+        time.sleep(600)
+"""
+
+
+def test_hup_leaves_no_child_of_the_old_code_behind(edited):
+    edited.write("1", "come_up()", LINGERING)
+    daemon = start(edited, "--multiprocess", "--worker-pool-size", "2")
+    pids = [int(edited.wait_line("comes")[0]), edited.call("show(linger.async_().result(20))")]
+    edited.write("2")
+    daemon.signal(signal.SIGHUP)
+    edited.wait_boots(2)
+    wait_for(lambda: all(map(is_gone, pids)), "their end", 3)
+    assert "does not come up" not in daemon.log
+    assert daemon.stop() == 0
 
 
 def test_many_hups_do_not_end_it(edited):
