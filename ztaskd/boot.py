@@ -134,9 +134,11 @@ def _boot_lock(folder: Path, boot: str) -> Iterator[None]:
 
     lock = LockFile(recover.boot_lock(folder, boot))
     try:
-        lock.acquire(f"pid {os.getpid()}")
+        free = lock.acquire(f"pid {os.getpid()}")
     except OSError as error:
         raise Refusal(Exit.DATABASE, f"the lock files cannot be made: {error}") from None
+    if not free:  # (without it we would count as dead, and what we run would be recovered)
+        raise Refusal(Exit.DATABASE, f"another process holds our lock file: {lock.path}, {lock.holder()}")
     try:
         yield
     finally:
