@@ -122,6 +122,34 @@ def test_hup_leaves_no_child_of_the_old_code_behind(edited):
     assert daemon.stop() == 0
 
 
+SLOW = """
+import sys
+if "--check" in sys.argv:
+    note("checks", os.getpid())
+    while not os.path.exists({gate}):
+        time.sleep(0.01)
+"""
+
+
+def test_a_hup_during_a_trial_is_answered_and_a_stop_ends_it_without_a_word(edited):
+    daemon = start(edited)
+    edited.write("2", extra=SLOW.format(gate=edited.gate))
+    daemon.signal(signal.SIGHUP)
+    pid = int(edited.wait_line("checks")[0])
+    daemon.signal(signal.SIGHUP)
+    daemon.says("a trial of the new code is under way already")
+    edited.call(f"show(gated.async_('long', {str(edited.folder / 'end')!r}).id)")
+    edited.wait_line("began", "long")
+    daemon.signal(signal.SIGTERM)
+    daemon.says("stopping: 1 task(s) run")
+    edited.open_gate()
+    wait_for(lambda: is_gone(pid), "the end of the trial")
+    (edited.folder / "end").touch()
+    assert daemon.wait() == 0
+    assert "the new code is fine" not in daemon.log
+    assert daemon.log.count(" ready in ") == 1
+
+
 def test_many_hups_do_not_end_it(edited):
     daemon = start(edited)
     edited.write("2")
