@@ -199,7 +199,7 @@ class Node:
         grace, what, hint = self.grace, "stopping", " (a second signal stops at once)"
         if (handover := self._replaced()) is not None:
             grace, what, hint = handover.grace, "the new code takes over", " for them"
-            handover.pass_on(self.committer, self.services)
+            handover.pass_on(self.committer, self.services, self.housekeeping)
         elif self.handover is not None and self.code is Exit.CLEAN:
             self.handover.stopping()
         running = self.dispatcher.running()
