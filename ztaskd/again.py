@@ -17,8 +17,8 @@ from ztaskd import syspath
 # What tells the program that it takes its own place.
 AGAIN = "ZTASKD_AGAIN"
 
-# Signals that the program minds from its first moment on.
-MINDED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+# Signals that the program minds from its first moment on. (main() has set USR1's handler when they are let in.)
+MINDED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
 
 # Kept descriptors get numbers from this one on, out of a careless task's way.
 HIGH = 100
@@ -79,7 +79,10 @@ class Program:
     def _start_anew(self) -> None:
         for fd, kept in self._output.items():
             os.dup2(kept, fd)
-        os.execve(sys.executable, self._command(), {**self._environment, AGAIN: "1"})
+        command, environment = self._command(), {**self._environment, AGAIN: "1"}
+        if self.starts_anew():  # (Python runs the handler of what came before the mask by now)
+            os.execve(sys.executable, command, environment)
+        os._exit(0)
 
     def _command(self, *more: str) -> list[str]:
         import subprocess  # (not before gevent is patched in)

@@ -106,7 +106,10 @@ def _serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
             link.wait_for_turn(conf.url[0], _code(link))
             seat.take_rest()
         with _boot_lock(seat.folder, boot):
-            return node.run(options.replayfailed, began)
+            try:
+                return node.run(options.replayfailed, began)
+            finally:
+                node.watchdog.stop()  # (what is registered with atexit may take its time)
     except (DatabaseError, InterfaceError) as error:
         raise Refusal(Exit.DATABASE, f"the journal cannot be used: {error}") from None
     except BadAddress as error:
@@ -131,9 +134,11 @@ def _boot_lock(folder: Path, boot: str) -> Iterator[None]:
 
     lock = LockFile(recover.boot_lock(folder, boot))
     try:
-        lock.acquire(f"pid {os.getpid()}")
+        free = lock.acquire(f"pid {os.getpid()}")
     except OSError as error:
         raise Refusal(Exit.DATABASE, f"the lock files cannot be made: {error}") from None
+    if not free:  # (without it we would count as dead, and what we run would be recovered)
+        raise Refusal(Exit.DATABASE, f"another process holds our lock file: {lock.path}, {lock.holder()}")
     try:
         yield
     finally:

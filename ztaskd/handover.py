@@ -9,7 +9,9 @@ from contextlib import suppress
 
 import gevent
 
+from ztaskd.again import program
 from ztaskd.committer import Committer
+from ztaskd.housekeeping import Housekeeping
 from ztaskd.reload.link import Link
 from ztaskd.reload.protocol import HAND_OVER
 from ztaskd.services import Services
@@ -19,8 +21,8 @@ from ztaskd.storage import TROUBLE
 # parent waits a little longer than that, LET_GO in reload/reloader.py.)
 HANDED_BACK = 0.7
 
-# What two nodes need not do beside each other.
-NEXT_ONES = ("housekeeping", "unknown", "prune", "disk")
+# What two nodes need not do beside each other, and may be ended at any moment.
+NEXT_ONES = ("unknown", "disk")
 
 
 class Handover:
@@ -36,7 +38,7 @@ class Handover:
         """A service greenlet."""
         self._link.serving()
         while (word := self._link.hear()) is not None:
-            if word == HAND_OVER:
+            if word == HAND_OVER and not program.stopped:  # (what stops lets go of everything at its end)
                 self.asked = True
                 stop()
 
@@ -44,9 +46,14 @@ class Handover:
         """HUP came here (ours is the process id in the log): the parent knows what to do."""
         os.kill(self._link.parent, signal.SIGHUP)
 
-    def pass_on(self, committer: Committer, services: Services) -> None:
+    def stopping(self) -> None:
+        """The node drains, and nobody is to take over: the parent must know, or the next edit would undo it."""
+        self._link.stopping()
+
+    def pass_on(self, committer: Committer, services: Services, housekeeping: Housekeeping) -> None:
         """The node takes no more, and its address is free already. Twice: what was being claimed just now comes with
         the first answer, and goes back with the second."""
+        housekeeping.passed_on = True
         for name in NEXT_ONES:
             services.end(name)
         for _ in range(2):

@@ -51,6 +51,9 @@ class Housekeeping:
         self.boot = boot
         self.locks = locks
         self.disk = disk  # a folder on the journal's disk, when that is this machine's
+        # The next daemon looks after all but our own claims. (Said, not ended: what a transaction that goes on has done
+        # is to be told, too.)
+        self.passed_on = False
         self._silent = False
 
     def start(self, services: Services) -> None:
@@ -106,10 +109,9 @@ class Housekeeping:
 
     def _round(self) -> None:
         with suppress(*TROUBLE, OSError):
-            self._reconcile()
-            self.recover()
-            self._fail_unknown()
-            self.fail_odd()
+            for step in (self._reconcile, self.recover, self._fail_unknown, self.fail_odd):
+                if step == self._reconcile or not self.passed_on:
+                    step()
 
     def _tell_silence(self) -> None:
         """A database that does not even refuse (frozen, or behind a dead network) raises no error."""
@@ -142,7 +144,7 @@ class Housekeeping:
         """Deletes what succeeded longer than ZTASKD_KEEP ago, a few rows at a time."""
         pruned, batch = 0, PRUNE_BATCH
         try:
-            while batch == PRUNE_BATCH:
+            while batch == PRUNE_BATCH and not self.passed_on:
                 began = time.monotonic()
                 batch = self.committer.call(self._old_rows())
                 pruned += batch

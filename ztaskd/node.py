@@ -85,7 +85,7 @@ class Node:
         self._hub_thread = thread_id()
         self._loop = gevent.get_hub().loop
         self._stop = Event()
-        renew = handover.renew if handover else Restart(self._stop.set).ask
+        renew = handover.renew if handover else Restart(self._stop).ask
         self.signals = Signals(self._stop.set, renew)
         slots.prepare_connections(self._hub_thread, thread_id)
         transport.deliver_to(self._deliver, self._deliver_cancels)
@@ -199,30 +199,34 @@ class Node:
         grace, what, hint = self.grace, "stopping", " (a second signal stops at once)"
         if (handover := self._replaced()) is not None:
             grace, what, hint = handover.grace, "the new code takes over", " for them"
-            handover.pass_on(self.committer, self.services)
+            handover.pass_on(self.committer, self.services, self.housekeeping)
+        elif self.handover is not None and self.code is Exit.CLEAN:
+            self.handover.stopping()
         running = self.dispatcher.running()
         if running:
             text = f"{what}: {len(running)} task(s) run, waiting up to {grace:g} s{hint}"
             events.emit("note", text=text)
         grace = grace if self.code is Exit.CLEAN else 0
-        given_up = False
+        goes_on = False
         if not self.dispatcher.drained.wait(grace):
             self.dispatcher.interrupt()
-            if not self.dispatcher.drained.wait(INTERRUPTED):
-                self.dispatcher.give_up()
-                given_up = True
-        self._end(given_up)
+            goes_on = not self.dispatcher.drained.wait(INTERRUPTED)
+        self._end(goes_on)
 
-    def _end(self, given_up: bool) -> None:
+    def _end(self, goes_on: bool) -> None:
         """The last outcomes are written. With tasks that go on, or outcomes that could not be written, the
         process ends here and now: its locks are free when it is gone, and not before."""
+        self.dispatcher.attempts.coroutines.stop(LOOP)
         deadline = time.monotonic() + FLUSH
+        if (
+            goes_on
+        ):  # (after all that waits, since another node starts them at once; while our row says that we live)
+            self.dispatcher.give_up()
         try:
             self.committer.call(self.lease.remove, timeout=FLUSH)
         except (gevent.Timeout, *TROUBLE):
             pass  # the journal cannot be written: our locks are free soon, which says the same
         self.services.stop()
-        self.dispatcher.attempts.coroutines.stop(LOOP)
         self.workers.stop()
         self.suspects.stop()
         written = self.committer.stop(max(0.1, deadline - time.monotonic()))
@@ -232,7 +236,7 @@ class Node:
             events.emit(
                 "warning", text="stopped; outcomes that could not be written are recovered at the next start"
             )
-        if given_up or not written:
+        if goes_on or not written:
             program.leave(self.code)
 
     def _replaced(self) -> Handover | None:

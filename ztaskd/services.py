@@ -24,10 +24,11 @@ class Services:
         self.lost = lost
         self._greenlets: dict[str, gevent.Greenlet] = {}
         self._deaths: dict[str, list[float]] = {}
+        self._ended: set[str] = set()
         self.stopping = False
 
     def start(self, name: str, serve: Callable[[], None], mend: bool = True) -> None:
-        if self.stopping:
+        if self.stopping or name in self._ended:
             return
         greenlet = gevent.Greenlet(serve)
         greenlet.link_exception(lambda dead: self._died(name, serve, mend, dead.exception or GreenletExit()))
@@ -35,7 +36,8 @@ class Services:
         greenlet.start()
 
     def end(self, name: str) -> None:
-        """Ends one of them, if it runs."""
+        """Ends one of them, if it runs; it does not come back (a dead one that is being mended does not, either)."""
+        self._ended.add(name)
         greenlet = self._greenlets.pop(name, None)
         if greenlet is not None:
             greenlet.kill()

@@ -65,6 +65,7 @@ class Signals:
         if self._hung_up:
             self._hung_up = False
             if self._terminal.is_gone():
+                program.stopped = True  # whatever a former HUP has asked for
                 self._stop()
             elif not self.stops:
                 self._renew()

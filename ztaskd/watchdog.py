@@ -11,6 +11,7 @@ import asyncio
 import faulthandler
 import logging
 import os
+import signal
 import time
 import traceback
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ from ztaskd.straight import Straight
 from ztaskd.workers.pool import Workers
 
 thread_id = monkey.get_original("_thread", "get_ident")
+allocate_lock = monkey.get_original("_thread", "allocate_lock")
 start_new_thread = monkey.get_original("_thread", "start_new_thread")
 sleep = monkey.get_original("time", "sleep")
 
@@ -77,6 +79,7 @@ class Watchdog:
         self._blocking: Blocking | None = None
         self._put_off = 0.0
         self._quiet = Kinds()
+        self._looking = allocate_lock()
 
     def start(self) -> None:
         """On the hub's thread, before the first task."""
@@ -85,12 +88,21 @@ class Watchdog:
         self._bell.hang()
         start_new_thread(self._serve, ())
 
+    def stop(self) -> None:
+        """The hub will not turn again: that is no reason to end the process. (SIGUSR1 is still answered.)"""
+        with self._looking:
+            self._after = self._pause = 0
+            faulthandler.cancel_dump_traceback_later()
+
     def _serve(self) -> None:
+        # The main thread's: it blocks some before it becomes another program; its C handler rings the bell in C code.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while True:
             try:
                 rung = self._bell.wait((self._after if self._idle else self._pause) or None)
-                if self._after:
-                    self._look(time.monotonic())
+                with self._looking:
+                    if self._after:
+                        self._look(time.monotonic())
                 if rung:
                     self._write_report()
             except Exception:

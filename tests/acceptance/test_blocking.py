@@ -115,6 +115,15 @@ def test_a_process_that_stays_blocked_ends_when_it_is_told_to_and_the_next_one_r
         assert site.wait_status(task_id, "SUCCEEDED")["attempts"] == 2
 
 
+def test_what_a_project_does_at_its_exit_does_not_count_as_blocked(new_site):
+    site = new_site(ZTASKD_EXIT_WHEN_BLOCKED=0.5, ZTASKD_ON_LOAD=["tests.project.shop.hogs.leave_slowly"])
+    daemon = site.start()
+    assert daemon.stop() == 0
+    assert site.ledger == [["left"]]
+    assert "has blocked the daemon" not in daemon.log
+    assert "Timeout" not in daemon.log
+
+
 def test_sigusr1_reports_every_slot_and_child_also_while_the_daemon_is_blocked(site):
     daemon = site.start("-c", "10", "--worker-pool-size", "2")
     site.call("echo.using(pool='process').async_(1).result(20)")

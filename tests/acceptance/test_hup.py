@@ -3,13 +3,16 @@
 import contextlib
 import os
 import pty
+import re
 import signal
 import sys
 import termios
+from pathlib import Path
 
 import pytest
 
 from tests.acceptance.daemon import MODULE, Program, wait_for
+from tests.acceptance.edited import is_gone
 
 pytestmark = pytest.mark.acceptance
 
@@ -93,6 +96,60 @@ def test_a_stop_while_hup_waits_for_tasks_is_a_stop(edited):
     assert daemon.log.count(" ready in ") == 1
 
 
+# In two children: one that a thread keeps from ending by itself, and one that does not come up.
+LINGERING = """
+import sys, threading
+@task(pool="process")
+def linger():
+    threading.Thread(target=time.sleep, args=[600]).start()
+    return os.getpid()
+def come_up():
+    if VERSION == "1" and sys.argv[1:2] == ["worker-2"]:
+        note("comes", os.getpid())
+        time.sleep(600)
+"""
+
+
+def test_hup_leaves_no_child_of_the_old_code_behind(edited):
+    edited.write("1", "come_up()", LINGERING)
+    daemon = start(edited, "--multiprocess", "--worker-pool-size", "2")
+    pids = [int(edited.wait_line("comes")[0]), edited.call("show(linger.async_().result(20))")]
+    edited.write("2")
+    daemon.signal(signal.SIGHUP)
+    edited.wait_boots(2)
+    wait_for(lambda: all(map(is_gone, pids)), "their end", 3)
+    assert "does not come up" not in daemon.log
+    assert daemon.stop() == 0
+
+
+SLOW = """
+import sys
+if "--check" in sys.argv:
+    note("checks", os.getpid())
+    while not os.path.exists({gate}):
+        time.sleep(0.01)
+"""
+
+
+def test_a_hup_during_a_trial_is_answered_and_a_stop_ends_it_without_a_word(edited):
+    daemon = start(edited)
+    edited.write("2", extra=SLOW.format(gate=edited.gate))
+    daemon.signal(signal.SIGHUP)
+    pid = int(edited.wait_line("checks")[0])
+    daemon.signal(signal.SIGHUP)
+    daemon.says("a trial of the new code is under way already")
+    edited.call(f"show(gated.async_('long', {str(edited.folder / 'end')!r}).id)")
+    edited.wait_line("began", "long")
+    daemon.signal(signal.SIGTERM)
+    daemon.says("stopping: 1 task(s) run")
+    edited.open_gate()
+    wait_for(lambda: is_gone(pid), "the end of the trial")
+    (edited.folder / "end").touch()
+    assert daemon.wait() == 0
+    assert "the new code is fine" not in daemon.log
+    assert daemon.log.count(" ready in ") == 1
+
+
 def test_many_hups_do_not_end_it(edited):
     daemon = start(edited)
     edited.write("2")
@@ -103,6 +160,31 @@ def test_many_hups_do_not_end_it(edited):
     edited.wait_boots(2)
     wait_for(lambda: edited.version() == "2", "the new code")
     assert daemon.stop() == 0
+
+
+def test_a_report_that_is_asked_for_while_it_takes_its_own_place_does_not_end_it(edited):
+    daemon = start(edited)
+    edited.write("2")
+    daemon.signal(signal.SIGHUP)
+
+    def ready_again():
+        daemon.signal(signal.SIGUSR1)
+        return daemon.log.count(" ready in ") == 2
+
+    wait_for(ready_again, "the new code")
+    assert edited.version() == "2"
+    assert daemon.stop() == 0
+
+
+def test_the_watchdogs_thread_leaves_all_signals_to_the_main_one(edited):
+    """Which blocks them before the process becomes another program: none is lost then."""
+    daemon = start(edited)
+    masks = [
+        re.findall(r"SigBlk:\s*(\w+)", path.read_text())[0]
+        for path in Path(f"/proc/{daemon.pid}/task").glob("*/status")
+        if path.parent.name != str(daemon.pid)
+    ]
+    assert any(int(mask, 16) >> (signal.SIGTERM - 1) & 1 for mask in masks)
 
 
 def test_replayfailed_is_not_repeated(edited):

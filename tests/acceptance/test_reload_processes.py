@@ -102,6 +102,31 @@ def test_a_daemon_stopped_by_its_own_process_id_stops_all(edited):
     assert daemon.wait() == 0
 
 
+def test_a_stop_by_the_daemons_own_process_id_is_not_undone_by_an_edit(edited):
+    daemon = edited.start("--grace", "60", "--reload-grace", "0.2")
+    task_id = edited.call(f"show(gated.async_('long', {edited.gate}).id)")
+    edited.wait_line("began", "long")
+    os.kill(edited.serving(), signal.SIGTERM)
+    daemon.says("was stopped: so the whole of it stops")
+    edited.write("2")
+    time.sleep(1.0)  # for new code to come up in
+    edited.open_gate()
+    assert daemon.wait() == 0
+    assert edited.site.task(task_id)["status"] == "SUCCEEDED"
+    assert daemon.log.count(" ready in ") == 1
+
+
+def test_a_task_that_ends_the_daemon_with_code_0_does_not_stop_the_whole(edited):
+    edited.write(
+        "1", extra="\n@task()\ndef leave():\n    if current_task().attempt == 1:\n        os._exit(0)\n"
+    )
+    daemon = edited.start()
+    task_id = edited.call("show(leave.async_().id)")
+    edited.wait_boots(2)
+    edited.site.wait_status(task_id, "SUCCEEDED")
+    assert daemon.stop() == 0
+
+
 @pytest.mark.parametrize("whom", ["the parent", "the daemon"])
 def test_hup_reloads_without_an_edit(edited, whom):
     daemon = edited.start()

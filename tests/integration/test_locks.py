@@ -15,7 +15,10 @@ import pytest
 from django.db import connection
 
 from tests.integration.helpers import ROOT
+from ztaskd.boot import _boot_lock
 from ztaskd.locks import LockFile, folder_for, is_held
+from ztaskd.project import Refusal
+from ztaskd.recover import boot_lock
 
 # Takes the lock, says so, and waits for a line.
 HOLDER = """
@@ -197,3 +200,14 @@ def test_locks_live_beside_the_database_in_a_folder_of_its_owner(tmp_path: Path)
 def test_of_many_processes_that_start_at_once_one_gets_it(path: Path, start: Start) -> None:
     processes = [start(WAIT) for _ in range(4)]
     assert sorted(says(process) for process in processes) == ["False", "False", "False", "True"]
+
+
+def test_a_daemon_whose_own_lock_somebody_else_holds_does_not_start(tmp_path):
+    """It would count as dead, and what it runs would be recovered."""
+    theirs = LockFile(boot_lock(tmp_path, "one"))
+    assert theirs.acquire("pid 17")
+    with pytest.raises(Refusal, match="pid 17"), _boot_lock(tmp_path, "one"):
+        pass
+    theirs.release()
+    with _boot_lock(tmp_path, "one"):
+        assert is_held(theirs.path)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.reloading import Daemon, Files, Loop, ends, refuses, says, serve
 from ztaskd.reload import reloader as module
-from ztaskd.reload.protocol import GO, HAND_OVER, READY, RELEASED, SERVING, Feed, pack
+from ztaskd.reload.protocol import GO, HAND_OVER, READY, RELEASED, SERVING, STOPPING, Feed, pack
 from ztaskd.reload.reloader import Reloader
 
 
@@ -170,6 +170,35 @@ def test_a_second_stop_does_not_wait_for_long(reloader, made):
     ends(reloader, made[0], -9)
     assert reloader.over()
     assert reloader.code == 1
+
+
+@pytest.mark.parametrize("how_far", ["nothing comes", "new code boots", "new code is ready"])
+def test_a_daemon_that_was_told_to_stop_stops_all_and_is_told_nothing_more(reloader, made, how_far):
+    serve(reloader, made[0])
+    if how_far != "nothing comes":
+        reloader.changed(frozenset())
+    if how_far == "new code is ready":
+        says(reloader, made[1], READY)
+    says(reloader, made[0], STOPPING)
+    reloader.changed(frozenset())
+    assert "TERM" not in made[0].heard
+    assert [daemon.heard for daemon in made[1:]] == [["KILL"]] * (len(made) - 1)
+    assert reloader.wait() is None, "it has its own grace"
+    for daemon in made[:0:-1]:
+        ends(reloader, daemon, -9)
+    ends(reloader, made[0], 0)
+    assert reloader.over()
+    assert (reloader.code, len(made)) == (0, 1 if how_far == "nothing comes" else 2)
+
+
+def test_a_daemon_that_a_task_has_ended_with_code_0_is_started_again(reloader, made):
+    serve(reloader, made[0])
+    ends(reloader, made[0], 0)
+    assert not reloader.stopping
+    reloader.failures.retry = 0.0
+    reloader.tick()
+    serve(reloader, made[1])
+    assert reloader.serving is made[1]
 
 
 @pytest.mark.parametrize(("code", "expected"), [(0, 0), (1, 1), (5, 5), (-9, 1)])

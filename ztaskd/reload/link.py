@@ -14,7 +14,19 @@ from contextlib import suppress
 from typing import Any
 
 from ztaskd.reload.folders import Code
-from ztaskd.reload.protocol import FD, GO, READY, REFUSED, RELEASED, SERVING, VARIABLE, Feed, Message, pack
+from ztaskd.reload.protocol import (
+    FD,
+    GO,
+    READY,
+    REFUSED,
+    RELEASED,
+    SERVING,
+    STOPPING,
+    VARIABLE,
+    Feed,
+    Message,
+    pack,
+)
 
 # prctl's number (linux/prctl.h).
 PR_SET_PDEATHSIG = 1
@@ -61,6 +73,9 @@ class Link:
 
     def released(self) -> None:
         self._say(RELEASED)
+
+    def stopping(self) -> None:
+        self._say(STOPPING)
 
     def refused(self, number: int, reason: str, final: bool, code: Code) -> None:
         """Why this daemon does not come up, or does not go on, and its exit code."""

@@ -9,8 +9,9 @@ from typing import Any
 FD, VARIABLE = 3, "ZTASKD_RELOADER"
 
 # From the daemon: everything is loaded, it could take over (with what is to be watched, and its address) · it serves
-# · it has let go of the node's lock and address, and finishes what runs · it does not come up, and why.
-READY, SERVING, RELEASED, REFUSED = "ready", "serving", "released", "refused"
+# · it has let go of the node's lock and address, and finishes what runs · it does not come up, and why · somebody has
+# told it to stop, by its own process id or ours.
+READY, SERVING, RELEASED, REFUSED, STOPPING = "ready", "serving", "released", "refused", "stopping"
 
 # To the daemon: take over · let the next one take over.
 GO, HAND_OVER = "go", "hand over"

@@ -8,13 +8,12 @@ change -> boot (the old one serves) -> ready -> the old one hands over -> releas
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
 
 from ztaskd.cli import Exit
 from ztaskd.reload import protocol, say
+from ztaskd.reload.around import Loop, Watching
 from ztaskd.reload.bytecode import remove_bytecode
 from ztaskd.reload.child import Child, Phase
 from ztaskd.reload.failures import Failures, ends_the_start, reason
@@ -26,20 +25,6 @@ LET_GO, GONE = 2.0, 10.0
 AT_ONCE = 1.0
 
 log = say.logger
-
-
-class Loop(Protocol):
-    """Calls back when a descriptor or socket is readable."""
-
-    def listen(self, file: Any, callback: Callable[[], None]) -> None: ...
-
-    def unlisten(self, file: Any) -> None: ...
-
-
-class Watching(Protocol):
-    def watch(self, folders: list[Path], files: list[Path]) -> None: ...
-
-    def take(self) -> frozenset[Path]: ...
 
 
 class Reloader:
@@ -111,6 +96,8 @@ class Reloader:
                 self._serves(child)
             elif word == protocol.RELEASED:
                 self._released(child)
+            elif word == protocol.STOPPING:
+                self._stops(child)
             elif word == protocol.REFUSED:
                 child.refusal = message
                 self._watch(message)
@@ -195,12 +182,9 @@ class Reloader:
                 self._boot()
 
     def _not_serving(self, child: Child) -> None:
-        """It let go without a word: it crashed, was killed, or somebody has stopped it by its own process id."""
+        """It let go without a word: it crashed, was killed, or a task has ended it."""
         if self.stopping:
             self.code = self.code or max(child.code or 0, int(Exit.CRASH) if child.code else 0)
-        elif child.code == 0 and child.phase is Phase.SERVING:
-            log.info("pid %d was stopped: so the whole of it stops", child.pid)
-            self.stop()
         else:
             self.failures.not_gone_on(child)
             self._go()
@@ -229,15 +213,22 @@ class Reloader:
 
     # -- the end ------------------------------------------------------------------------------------
 
-    def stop(self) -> None:
-        """What runs is finished; what boots is not waited for."""
+    def _stops(self, child: Child) -> None:
+        """Somebody has told it to, perhaps by its own process id. (Who has handed over is not meant.)"""
+        if not self.stopping and child in (self.serving, self.coming):
+            log.info("pid %d was stopped: so the whole of it stops", child.pid)
+            self.stop(child)
+
+    def stop(self, told: Child | None = None) -> None:
+        """What runs is finished; what boots is not waited for. `told`: who does so already."""
         self.stopping, self.failures.retry = True, None
         if self.coming is None or self.coming.phase is not Phase.TAKING_OVER:
             self._discard_coming()
         for child in (self.serving, self.coming):
             if child is not None:
                 child.deadline = None
-                child.stop()
+                if child is not told:
+                    child.stop()
 
     def stop_at_once(self) -> None:
         self.code = int(Exit.CRASH)

@@ -15,6 +15,7 @@ from django_ztask.errors import TaskCancelled, TaskInterrupted
 from django_ztask.lifecycle import Kind, Outcome
 from django_ztask.rows import Claimed
 from ztaskd import events
+from ztaskd.again import program
 from ztaskd.workers import frames
 from ztaskd.workers.worker import Worker, WorkerDied, WorkerRefused
 
@@ -56,6 +57,7 @@ class Workers:
         self._ready = Semaphore(0)  # as many as are idle
         self.wanted = 0  # how many attempts wait for one
         self._busy: dict[str, Worker] = {}  # by the id of its task
+        self._started: list[Worker] = []  # idle, busy, coming up, or not quite gone
         self._names = [f"{self.prefix}-{n}" for n in range(size, 0, -1)]
         self.leaving = False  # the node stops: so does whoever ends its processes by SIGTERM
         self.stopping = False
@@ -141,8 +143,12 @@ class Workers:
         return outcome, began, time.time() - began
 
     def stop(self) -> None:
-        """Ends those that are idle, kills the others."""
+        """Ends those that are idle, kills the others. What is to live on as a program that knows none of them kills
+        them all: there is no end of the parent that would end them."""
         self.stopping = True
+        if program.starts_anew():
+            for worker in self._started:
+                worker.kill()
         for worker in self._idle:
             worker.stop()
         for worker in list(self._busy.values()):
@@ -192,10 +198,12 @@ class Workers:
             worker = None
             try:
                 worker = self._start(name, self.level)
+                self._started = [*filter(Worker.is_alive, self._started), worker]
                 worker.wait_ready()
                 return worker
             except (WorkerDied, WorkerRefused, OSError) as error:  # (no memory, no descriptors left)
-                events.emit("worker_refused", name=name, reason=str(error))
+                if not self.stopping:
+                    events.emit("worker_refused", name=name, reason=str(error))
             if worker is not None:
                 worker.kill()
             gevent.sleep(pause)

@@ -1,6 +1,7 @@
 """Task functions that do not let the daemon's hub turn, each in its own way."""
 
 import asyncio
+import atexit
 import ctypes
 import hashlib
 import time
@@ -96,3 +97,14 @@ async def hog_beside(seconds):
 @task(retry_count=0)
 async def compute_in_a_thread(seconds):
     await asyncio.to_thread(compute.function, seconds)
+
+
+def leave_slowly():
+    """At the exit of the process: seconds in C code, first without and then with the interpreter's lock."""
+
+    def leave():
+        monkey.get_original("time", "sleep")(1.5)
+        ctypes.PyDLL(None).usleep(3_500_000)
+        note("left")
+
+    atexit.register(leave)
