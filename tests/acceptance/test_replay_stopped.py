@@ -2,6 +2,7 @@
 
 import signal
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,31 @@ def test_who_stops_it_is_told_how_to_go_on(site, number):
     assert 0 < left < 500
     assert f"{left} not reached, still FAILED" in stopped.text
     assert "500 tasks queued again" in replay(site, "--function", "*.mark")
+
+
+def test_one_that_was_suspended_for_long_ends_when_it_wakes_up_and_another_goes_on(site):
+    ids = call_and_fail(site, "mark.map(range(400))")
+    slowly = [*MODULE, "replay", "--rate", "20/m"]
+    suspended = site.run_in_background(slowly)
+    wait_for(lambda: site.count(status="QUEUED"), "the first of them")
+    suspended.signal(signal.SIGSTOP)  # (it sleeps: nobody waits for a lock of its)
+    wait_for(lambda: state(suspended.pid) == "T", "that it stands still")
+    before = site.count(status="QUEUED")
+    site.sql("UPDATE django_ztask_replay SET seen = seen - 61")
+    other = site.run_in_background(slowly)
+    wait_for(lambda: site.count(status="QUEUED") > before, "the other one goes on")
+    suspended.signal(signal.SIGCONT)
+    assert suspended.wait() == 1, suspended.text
+    assert f"(pid {other.pid}) goes on with it" in suspended.text
+    other.kill9()
+    assert "400 tasks queued again" in replay(site)
+    assert site.sql("SELECT DISTINCT replays FROM django_ztask_task") == [1]
+    assert site.count(status="QUEUED") == len(ids)
+
+
+def state(pid):
+    """As /proc has it: T is stopped by a signal."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def test_one_at_a_time_means_that_no_two_overlap(site):

@@ -8,8 +8,9 @@ from typing import Any
 EXAMPLES = """\
 Tasks are queued in the order of their calls (created, id), and start in it (a higher priority first, as ever). It works
 with the daemon up or down. Each task is replayed once: what fails again in the meantime is for the next replay. Started
-again with the same selection after it was stopped or killed, it goes on where it was. Two --serial replays refuse to run
-at once (exit code 1). Not replayed: at_most_once tasks that had started, and what django-ztask 0.1 has left unreadable.
+again with the same selection (and --serial or not, as before) after it was stopped or killed, it goes on where it was. Two
+--serial replays refuse to run at once (exit code 1). Not replayed: at_most_once tasks that had started, and what
+django-ztask 0.1 has left unreadable.
 
 examples:
   ztaskd replay --dry-run                                   what would run? (changes nothing)
