@@ -105,10 +105,7 @@ def _serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
         if link:
             link.wait_for_turn(conf.url[0], _code(link))
             seat.take_rest()
-        with (
-            _boot_lock(seat.folder, boot),
-            closing(node.watchdog),
-        ):  # (what is done at exit may take its time)
+        with _boot_lock(seat.folder, boot), closing(node.watchdog):  # (atexit may take long)
             return node.run(options.replayfailed, began)
     except (DatabaseError, InterfaceError) as error:
         raise Refusal(Exit.DATABASE, f"the journal cannot be used: {error}") from None
