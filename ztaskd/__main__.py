@@ -27,6 +27,8 @@ def main() -> NoReturn:
     syspath.take_over()
     program.remember()
     options = cli.parse(program.arguments)
+    if program.is_again and options.pidfile:
+        program.inherit(options.pidfile)
     if program.is_again or (link is not None and not link.replay):
         options.replayfailed = False  # it was done the first time
     if options.command:

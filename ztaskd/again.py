@@ -4,12 +4,14 @@ same process id. What it was started with is kept for that before anything can c
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ztaskd import syspath
@@ -34,12 +36,18 @@ class Program:
         self.hung_up = False  # HUP came before there was anybody to mind it
         self._environment: dict[str, str] = {}
         self._output: dict[int, int] = {}  # 1 and 2: where they led
+        self._folder: int | None = None  # where it was started
+        self.pidfile: Path | None = None  # names us; left by our former self, or to what comes after us
 
     def remember(self) -> None:
         """Once, as early as can be."""
         self.arguments = sys.argv[1:]
         self.is_again = os.environ.pop(AGAIN, None) is not None
         self._environment = syspath.hand_over(os.environ)
+        with suppress(OSError):  # another user's
+            folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | getattr(os, "O_PATH", 0))
+            self._folder = fcntl.fcntl(folder, fcntl.F_DUPFD_CLOEXEC, HIGH)
+            os.close(folder)
         for fd in (1, 2):
             with suppress(OSError):  # rc.local has closed it
                 self._output[fd] = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH)
@@ -73,16 +81,34 @@ class Program:
         if self.starts_anew():
             code = 1
             with suppress(OSError):  # (no more memory, or no more Python)
-                self._start_anew()
+                code = self._start_anew()
+            self.wanted = False
+        self.forget_pidfile()
         os._exit(code)
 
-    def _start_anew(self) -> None:
+    def inherit(self, pidfile: str) -> None:
+        """Our former self has left it: should we end before it is ours, it goes."""
+        self.pidfile = Path(pidfile).absolute()
+        atexit.register(self.forget_pidfile)
+
+    def forget_pidfile(self) -> None:
+        """Nobody comes after us: what still names us is removed."""
+        if self.pidfile is not None and not self.starts_anew():
+            with suppress(OSError, ValueError):
+                if int(self.pidfile.read_bytes()) == os.getpid():
+                    self.pidfile.unlink()
+
+    def _start_anew(self) -> int:
+        """Returns, with the exit code, only when a stop has come at the last moment. Raises OSError."""
+        if self._folder is not None:
+            with suppress(OSError):
+                os.fchdir(self._folder)  # (a task may have gone elsewhere)
         for fd, kept in self._output.items():
             os.dup2(kept, fd)
         command, environment = self._command(), {**self._environment, AGAIN: "1"}
         if self.starts_anew():  # (Python runs the handler of what came before the mask by now)
             os.execve(sys.executable, command, environment)
-        os._exit(0)
+        return 0
 
     def _command(self, *more: str) -> list[str]:
         import subprocess  # (not before gevent is patched in)

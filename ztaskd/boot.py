@@ -10,7 +10,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,11 +105,8 @@ def _serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
         if link:
             link.wait_for_turn(conf.url[0], _code(link))
             seat.take_rest()
-        with _boot_lock(seat.folder, boot):
-            try:
-                return node.run(options.replayfailed, began)
-            finally:
-                node.watchdog.stop()  # (what is registered with atexit may take its time)
+        with _boot_lock(seat.folder, boot), closing(node.watchdog):  # (atexit may take long)
+            return node.run(options.replayfailed, began)
     except (DatabaseError, InterfaceError) as error:
         raise Refusal(Exit.DATABASE, f"the journal cannot be used: {error}") from None
     except BadAddress as error:

@@ -19,15 +19,18 @@ def written(path: str | None) -> Iterator[None]:
     if path is None:
         yield
         return
-    pidfile = LockFile(Path(path))
+    pidfile = LockFile(Path(path).absolute())
     try:
         free = pidfile.acquire(f"{os.getpid()}\n")
     except OSError as error:
         raise Refusal(Exit.PIDFILE, f"--pidfile: cannot write {path}: {error.strerror}") from None
     if not free:
         raise Refusal(Exit.PIDFILE, f"--pidfile: {path} is held by a running ztaskd, pid {pidfile.holder()}")
+    program.pidfile = None
     try:
         yield
     finally:
-        if not program.starts_anew():  # (what takes our place has our number)
+        if program.starts_anew():  # (what takes our place has our number)
+            program.pidfile = pidfile.path
+        else:
             pidfile.release()

@@ -88,7 +88,7 @@ class Watchdog:
         self._bell.hang()
         start_new_thread(self._serve, ())
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """The hub will not turn again: that is no reason to end the process. (SIGUSR1 is still answered.)"""
         with self._looking:
             self._after = self._pause = 0

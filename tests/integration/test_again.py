@@ -38,7 +38,12 @@ def test_what_is_to_begin_anew_does():
     assert run("program.leave(3)") == (0, "again\n", "")
 
 
-def test_a_stop_that_another_thread_has_taken_since_the_mask_was_set_counts():
+def test_a_stop_that_another_thread_has_taken_since_the_mask_was_set_counts(tmp_path):
+    pidfile_of_ours = """
+    from pathlib import Path
+    program.pidfile = Path(sys.argv[1])
+    program.pidfile.write_text(str(os.getpid()))
+    """
     code = """
     threading.Thread(target=time.sleep, args=[60], daemon=True).start()
 
@@ -50,4 +55,24 @@ def test_a_stop_that_another_thread_has_taken_since_the_mask_was_set_counts():
 
     program.leave(3)
     """
-    assert run(code) == (0, "", "")
+    pidfile = tmp_path / "pid"
+    assert run(pidfile_of_ours + code, str(pidfile)) == (0, "", "")
+    assert not pidfile.exists(), "it named us"
+
+
+def test_it_begins_anew_where_it_was_started_wherever_a_task_has_gone():
+    code = """
+    os.chdir("/")
+    program._command = lambda: [sys.executable, "-c", "import os; print(os.getcwd())"]
+    program.leave(3)
+    """
+    assert run(code) == (0, f"{ROOT}\n", "")
+
+
+def test_a_new_beginning_that_fails_early_leaves_no_pidfile_behind(tmp_path):
+    pidfile = tmp_path / "pid"
+    daemon = f"{sys.executable} -m ztaskd --noreload --settings no.such.settings --pidfile {pidfile}"
+    script = f"echo $$ > {pidfile}; ZTASKD_AGAIN=1 exec {daemon}"
+    done = subprocess.run(["sh", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert not pidfile.exists()
