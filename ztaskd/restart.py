@@ -15,6 +15,7 @@ from gevent.event import Event
 
 from ztaskd import events
 from ztaskd.again import program
+from ztaskd.reload.bytecode import remove_doubtful
 
 # Seconds that a trial has.
 TRIAL = 120.0
@@ -36,6 +37,7 @@ class Restart:
 
     def _try(self) -> None:
         events.emit("note", text="HUP: is the new code fine?")
+        remove_doubtful()
         try:
             code, text = _check()
         except OSError as error:  # no memory, no room for what it says

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import importlib
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ztaskd.reload.bytecode import remove_bytecode
+from ztaskd.reload.bytecode import remove_bytecode, remove_doubtful
 
 
 def answer(folder: Path, *options: str) -> str:
@@ -60,3 +61,24 @@ def test_what_cannot_be_removed_is_told(tmp_path: Path) -> None:
     stubborn = tmp_path / "__pycache__" / "one.cpython-311.pyc"
     stubborn.mkdir(parents=True)
     assert remove_bytecode([tmp_path / "one.py"]) == [stubborn]
+
+
+def test_bytecode_as_young_as_its_source_is_doubtful_and_older_sources_keep_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    kept = {}
+    for name, age in (("young_module", 0), ("old_module", 60)):
+        source = tmp_path / f"{name}.py"
+        source.write_text("answer = 41\n")
+        os.utime(source, (source.stat().st_mtime - age,) * 2)
+        kept[name] = Path(importlib.import_module(name).__spec__.cached)
+        assert kept[name].exists()
+    try:
+        remove_doubtful()
+    finally:
+        for name in kept:
+            del sys.modules[name]
+    assert not kept["young_module"].exists()
+    assert kept["old_module"].exists()

@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+
+# Seconds: the clock of a .pyc's entry about its source.
+RACY = 1.0
 
 
 def remove_bytecode(paths: Iterable[Path]) -> list[Path]:
@@ -45,3 +49,15 @@ def _names(folder: str) -> list[str]:
         return os.listdir(folder)
     except OSError:
         return []
+
+
+def remove_doubtful() -> None:
+    """Of the modules that are loaded here: bytecode as young as its source, which may have been saved once more in the
+    same second and with the same size. (HUP does not know what has changed.)"""
+    for module in list(sys.modules.values()):
+        spec = getattr(module, "__spec__", None)
+        source, cached = getattr(spec, "origin", None), getattr(spec, "cached", None)
+        if source and cached:
+            with suppress(OSError):
+                if os.stat(source).st_mtime > os.stat(cached).st_mtime - RACY:
+                    os.unlink(cached)
