@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -151,7 +152,7 @@ def test_what_no_edit_mends_ends_the_first_start_with_its_exit_code(edited):
     assert code == 2, text
     code, text = site.command("--settings", "no.such.settings", program=MODULE[:3])
     assert (code, "no.such.settings" in text) == (2, True), text
-    with sqlite3.connect(site.database) as journal:
+    with closing(sqlite3.connect(site.database)) as journal, journal:
         journal.execute("DROP TABLE django_ztask_attempt")
     code, text = site.command()
     assert (code, "migrate" in text) == (5, True), text
