@@ -110,7 +110,8 @@ def test_a_stop_by_the_daemons_own_process_id_is_not_undone_by_an_edit(edited):
     os.kill(edited.serving(), signal.SIGTERM)
     daemon.says("was stopped: so the whole of it stops")
     edited.write("2")
-    time.sleep(1.0)  # for new code to come up in
+    daemon.signal(signal.SIGHUP)  # asks as a seen edit does, and is heard of in the log
+    daemon.says("HUP: reloading")
     edited.open_gate()
     assert daemon.wait() == 0
     assert edited.site.task(task_id)["status"] == "SUCCEEDED"

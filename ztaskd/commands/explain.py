@@ -24,17 +24,9 @@ examples:
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
     from ztaskd.commands import selection
 
-    text = "say why a task does not run, or has failed, and what to do"
-    parser = commands.add_parser(
-        "explain",
-        help=text,
-        description=text.capitalize() + ".",
-        epilog=f"{EXAMPLES}\n{selection.CODES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
+    selection.add_for_one_task(
+        commands, common, "explain", "say why a task does not run, or has failed, and what to do", EXAMPLES
     )
-    parser.add_argument("id", metavar="ID", help="a task's id, or the beginning of it")
-    parser.add_argument("--json", action="store_true", help="as one JSON object, for programs")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -44,6 +44,22 @@ def add_selection(
     group.add_argument("--limit", type=positive, metavar="N", default=default, help=limit)
 
 
+def add_for_one_task(
+    commands: Any, common: argparse.ArgumentParser, name: str, text: str, examples: str
+) -> None:
+    """A command that tells of a single task; `text` says what."""
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text.capitalize() + ".",
+        epilog=f"{examples}\n{CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+    )
+    parser.add_argument("id", metavar="ID", help="a task's id, or the beginning of it")
+    parser.add_argument("--json", action="store_true", help="as one JSON object, for programs")
+
+
 def when(text: str) -> Moment:
     """The moment of an age (before now) or of a time. Raises ArgumentTypeError."""
     from ztaskd.cli import age

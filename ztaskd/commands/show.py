@@ -25,17 +25,7 @@ MARGIN = 14
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
     from ztaskd.commands import selection
 
-    text = "show everything about one task"
-    parser = commands.add_parser(
-        "show",
-        help=text,
-        description=text.capitalize() + ".",
-        epilog=f"{EXAMPLES}\n{selection.CODES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
-    )
-    parser.add_argument("id", metavar="ID", help="a task's id, or the beginning of it")
-    parser.add_argument("--json", action="store_true", help="as one JSON object, for programs")
+    selection.add_for_one_task(commands, common, "show", "show everything about one task", EXAMPLES)
 
 
 def run(options: argparse.Namespace) -> int:
