@@ -1,4 +1,4 @@
-"""The node: start, serve, drain, stop. Owns the service greenlets."""
+"""The node: start and serve (how it stops: stopping.py). Owns the service greenlets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from gevent.event import Event
 from django_ztask import __version__, replays, transport
 from django_ztask.conf import conf
 from ztaskd import events, slots
-from ztaskd.again import program
 from ztaskd.attempt import Attempts
 from ztaskd.cancels import Cancels
 from ztaskd.cli import Exit
@@ -33,22 +32,14 @@ from ztaskd.reader import Reader
 from ztaskd.restart import Restart
 from ztaskd.services import Services, every
 from ztaskd.signals import Signals
+from ztaskd.stopping import Stopping
 from ztaskd.storage import TROUBLE, storage_for
 from ztaskd.watchdog import Watchdog
 from ztaskd.workers.pool import Workers
 from ztaskd.workers.temporary import TemporaryWorkers
 
-# Seconds that an interrupted task has for its own cleaning up.
-INTERRUPTED = 2.0
-
 # Seconds between two looks after children that are idle.
 TEND = 0.5
-
-# Seconds in which the last outcomes must be written; what is not stays claimed, and is recovered.
-FLUSH = 5.0
-
-# Seconds for the end of the coroutines' event loop.
-LOOP = 0.5
 
 thread_id = monkey.get_original("_thread", "get_ident")
 
@@ -128,7 +119,7 @@ class Node:
         if self.handover is not None:
             self.services.start("handover", functools.partial(self.handover.serve, self._stop.set))
         self._stop.wait()
-        self._drain()
+        Stopping(self).drain()
         return self.code
 
     # -- starting -----------------------------------------------------------------------------------
@@ -188,62 +179,3 @@ class Node:
             events.emit("service_died", name=name, error=error, mended=False)
         self.code = Exit.CRASH
         self._stop.set()
-
-    # -- stopping -----------------------------------------------------------------------------------
-
-    def _drain(self) -> None:
-        """Takes no more, waits for what runs, interrupts what is left, writes everything down."""
-        self.services.end("intake")
-        self.intake.close()
-        self.dispatcher.drain()
-        grace, what, hint = self.grace, "stopping", " (a second signal stops at once)"
-        if (handover := self._replaced()) is not None:
-            grace, what, hint = handover.grace, "the new code takes over", " for them"
-            handover.pass_on(self.committer, self.services, self.housekeeping)
-        elif self.handover is not None and self.code is Exit.CLEAN:
-            self.handover.stopping()
-        running = self.dispatcher.running()
-        if running:
-            text = f"{what}: {len(running)} task(s) run, waiting up to {grace:g} s{hint}"
-            events.emit("note", text=text)
-        grace = grace if self.code is Exit.CLEAN else 0
-        goes_on = False
-        if not self.dispatcher.drained.wait(grace):
-            self.dispatcher.interrupt()
-            goes_on = not self.dispatcher.drained.wait(INTERRUPTED)
-        self._end(goes_on)
-
-    def _end(self, goes_on: bool) -> None:
-        """The last outcomes are written. With tasks that go on, or outcomes that could not be written, the
-        process ends here and now: its locks are free when it is gone, and not before."""
-        self.dispatcher.attempts.coroutines.stop(LOOP)
-        deadline = time.monotonic() + FLUSH
-        if (
-            goes_on
-        ):  # (after all that waits, since another node starts them at once; while our row says that we live)
-            self.dispatcher.give_up()
-        try:
-            self.committer.call(self.lease.remove, timeout=FLUSH)
-        except (gevent.Timeout, *TROUBLE):
-            pass  # the journal cannot be written: our locks are free soon, which says the same
-        self.services.stop()
-        self.workers.stop()
-        self.suspects.stop()
-        written = self.committer.stop(max(0.1, deadline - time.monotonic()))
-        if written:
-            events.emit("note", text=self._last_words())
-        else:
-            events.emit(
-                "warning", text="stopped; outcomes that could not be written are recovered at the next start"
-            )
-        if goes_on or not written:
-            program.leave(self.code)
-
-    def _replaced(self) -> Handover | None:
-        """By new code, if that is why it ends."""
-        return self.handover if self.handover is not None and self.handover.asked else None
-
-    def _last_words(self) -> str:
-        if self.code is not Exit.CLEAN:
-            return "stopped after an error"
-        return "stopped" if self._replaced() is None else f"the old code has finished (pid {os.getpid()})"

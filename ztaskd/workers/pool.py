@@ -25,7 +25,7 @@ PAUSE, PAUSE_MOST = 0.5, 30.0
 # Seconds for which the daemon must have lived on after a child's death for that to be a crash of its task.
 SURVIVED = 0.5
 
-# Seconds that an interrupted task has for its own cleaning up. (Its node has a little more: INTERRUPTED in node.py.)
+# Seconds that an interrupted task has for its own cleaning up. (Its node has a little more: INTERRUPTED in stopping.py.)
 CLEANING_UP = 1.5
 
 
