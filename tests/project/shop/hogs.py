@@ -47,10 +47,13 @@ def swallow():
 
 
 @task(retry_count=0)
-def hash_on(rounds):
-    """In C code that no signal ends, and that lets other threads run."""
+def hash_on(seconds):
+    """In C code that no signal ends, and that lets other threads run. (Machines differ: it first finds out how fast
+    this one is.)"""
     note("began", current_task().id)
+    began, rounds = time.thread_time(), 50_000
     hashlib.pbkdf2_hmac("sha512", b"x", b"y", rounds)
+    hashlib.pbkdf2_hmac("sha512", b"x", b"y", round(rounds * seconds / (time.thread_time() - began)))
 
 
 @task(retry_count=0)
@@ -64,7 +67,7 @@ def hold_lock(seconds):
 def hang_first(how):
     """Blocks the daemon for a minute, at its first attempt."""
     if current_task().attempt == 1:
-        {"python": compute, "c": hash_on, "lock": hold_lock}[how].function({"c": 60_000_000}.get(how, 60))
+        {"python": compute, "c": hash_on, "lock": hold_lock}[how].function(60)
     note("survived", current_task().id)
 
 
