@@ -5,10 +5,11 @@ file; with the mark `both_databases` each test runs on PostgreSQL as well.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from django.core.management import call_command
@@ -34,28 +35,52 @@ def database_at(path: Path) -> Iterator[None]:
         settings["NAME"] = before
 
 
+class Contents(NamedTuple):
+    """What a test's database begins with, besides its tables: made once in this process, and copied from then on."""
+
+    name: str
+    make: Callable[[], object]
+
+
+@pytest.fixture
+def contents() -> Contents:
+    """No row. A test file may have its own."""
+    return Contents("empty", lambda: None)
+
+
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "site.sqlite3"
-    with database_at(path):
-        call_command("migrate", verbosity=0)
-    return path
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Contents], Path]:
+    """SQLite's, by their contents."""
+    folder = tmp_path_factory.mktemp("templates")
+
+    def template(contents: Contents) -> Path:
+        path = folder / f"{contents.name}.sqlite3"
+        if not path.exists():
+            with database_at(path):
+                call_command("migrate", verbosity=0)
+                contents.make()
+        return path
+
+    return template
 
 
 @pytest.fixture(autouse=True)
-def database(vendor: str, template: Path, tmp_path: Path) -> Iterator[Path]:
+def database(
+    vendor: str, contents: Contents, templates: Callable[[Contents], Path], tmp_path: Path
+) -> Iterator[Path]:
     """The journal is there, for every thread. (Its path, when it is SQLite's.)"""
     connection_created.disconnect(dispatch_uid="ztaskd.slots")  # what a test of the slots has left behind
     for connection in connections.all(initialized_only=True):
         connection.execute_wrappers.clear()
     path = tmp_path / "site.sqlite3"
     if vendor == "postgresql":
-        made = postgres.server().create(postgres.server().template("integration", _migrate))
+        template = postgres.server().template(f"integration, {contents.name}", partial(_fill, contents))
+        made = postgres.server().create(template)
         with _postgresql_at(made):
             yield path
         made.drop()
         return
-    shutil.copy(template, path)
+    shutil.copy(templates(contents), path)
     with database_at(path):
         yield path
 
@@ -76,9 +101,10 @@ def _use(settings: dict[str, Any]) -> None:
     connections.settings["default"] = settings
 
 
-def _migrate(made: postgres.Database) -> None:
+def _fill(contents: Contents, made: postgres.Database) -> None:
     with _postgresql_at(made):
         call_command("migrate", verbosity=0)
+        contents.make()
 
 
 @pytest.fixture(autouse=True)

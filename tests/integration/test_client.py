@@ -163,10 +163,10 @@ def test_a_coroutine_that_calls_async_is_told_by_django_and_nothing_is_recorded(
 
 
 def test_the_journal_may_have_a_file_of_its_own(
-    tmp_path: Path, template: Path, messages: Messages, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, templates: Any, contents: Any, messages: Messages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then a transaction on another database neither holds tasks back nor takes them back."""
-    shutil.copy(template, tmp_path / "journal.sqlite3")
+    shutil.copy(templates(contents), tmp_path / "journal.sqlite3")
     settings = {
         **connections.settings["default"],
         "ENGINE": "django.db.backends.sqlite3",

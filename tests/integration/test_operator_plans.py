@@ -13,11 +13,11 @@ from django_ztask import looking, operations, replays
 from django_ztask.filters import Filter
 from django_ztask.models import Task
 from tests.integration.plans import SORT, UUID, steps, tasks
-from tests.integration.test_query_plans import crowd
+from tests.integration.test_query_plans import contents, crowd
 
 pytestmark = pytest.mark.both_databases
 
-__all__ = ["crowd"]
+__all__ = ["contents", "crowd"]
 
 FAILED = "ztask_failed"
 

@@ -18,6 +18,7 @@ from django_ztask.handle import TaskHandle
 from django_ztask.lifecycle import POOLS, Kind
 from django_ztask.models import Task
 from django_ztask.rows import stamp
+from tests.integration.conftest import Contents
 from tests.integration.helpers import BOOT, OTHER, claim, ending, new_task, record
 from tests.integration.plans import SORT, UUID, Step, steps, tasks
 from ztaskd.lease import Lease
@@ -72,23 +73,32 @@ def committing() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["no statistics", "statistics of now", "statistics of an empty queue"])
-def crowd(request: pytest.FixtureRequest) -> list[str]:
-    """Rows in every state; the ids of those that are queued and due."""
+def populate(statistics: str) -> None:
+    """Rows in every state."""
     fill()
-    if request.param == "statistics of an empty queue":
+    if statistics == "statistics of an empty queue":
         analyze()
     new = [
         new_task(n, due=NOW + n - WAITING // 2, priority=n % 3, pool=POOLS[n // 3 % len(POOLS)])
         for n in range(WAITING)
     ]
     record(*new)
-    for n, state in enumerate(("RUNNING", "FAILED", "CANCELLED")):
-        others = record(*(new_task(n, due=NOW - 500) for _ in range(150)))
+    for state in ("RUNNING", "FAILED", "CANCELLED"):
+        others = record(*(new_task(n, due=NOW - 500) for n in range(150)))
         Task.objects.filter(uuid__in=others).update(status=state, node="boot-0")
-    if request.param == "statistics of now":
+    if statistics == "statistics of now":
         analyze()
-    return [task.id for task in new if task.due <= NOW]
+
+
+@pytest.fixture(params=["no statistics", "statistics of now", "statistics of an empty queue"])
+def contents(request: pytest.FixtureRequest) -> Contents:
+    return Contents(f"crowd, {request.param}", partial(populate, request.param))
+
+
+@pytest.fixture
+def crowd(contents: Contents) -> list[str]:
+    """The ids of those that are queued and due."""
+    return list(Task.objects.due(NOW).order_by("uuid").values_list("uuid", flat=True))
 
 
 # How queued rows are found: always by pool first.
