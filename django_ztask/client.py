@@ -18,6 +18,7 @@ from django_ztask import (
     ids,
     journal,
     patience,
+    progress,
     serialize,
     together,
     transport,
@@ -60,10 +61,12 @@ def _run_here(function: TaskFunction[..., Any], args: Any, kwargs: dict[str, Any
     args, kwargs = serialize.load_call(payload.codec, payload.args, payload.kwargs)
     task = execute.CurrentTask(ids.new()[0][0], function.name, attempt=1, retries_left=0)
     run = execute.callable_of(function, execute.wait_here)
-    try:
-        return EagerHandle(task.id, execute.call(task, run, args, kwargs, nullcontext()))
-    except TaskCancelled:  # (it has cancelled itself: the caller goes on)
-        return EagerHandle(task.id, None, Status.CANCELLED)
+    with progress.keeping(task.id) as kept:
+        try:
+            value, status = execute.call(task, run, args, kwargs, nullcontext()), Status.SUCCEEDED
+        except TaskCancelled:  # (it has cancelled itself: the caller goes on)
+            value, status = None, Status.CANCELLED
+    return EagerHandle(task.id, value, status, kept.last)
 
 
 def _record(function: TaskFunction[..., Any], calls: list[Call], after: float) -> list[TaskHandle[Any]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from asgiref.sync import async_to_sync, iscoroutinefunction
 
-from django_ztask import registry, serialize
+from django_ztask import progress, registry, serialize
 from django_ztask.conf import conf, keys
 from django_ztask.errors import MacError, TaskCancelled, TaskInterrupted, UnknownTask
 from django_ztask.lifecycle import Kind, Outcome
@@ -45,6 +45,15 @@ class CurrentTask(msgspec.Struct, frozen=True):
     function_name: str
     attempt: int
     retries_left: int
+
+    def progress(self, done: float, total: float | None = None, text: str = "") -> None:
+        """Says how far this attempt is: `done` of `total` (None: nobody knows), with a short text of which 200
+        characters are kept. Takes microseconds and never waits: the latest is shown, and written down twice a second at
+        most. Any thread may call it that was given this object; after the attempt's end it does nothing.
+
+        Raises TypeError for what is no number (or no str), ValueError for a negative or infinite one.
+        """
+        progress.report(self.id, self.attempt, done, total, text)
 
 
 _current: contextvars.ContextVar[CurrentTask | None] = contextvars.ContextVar("ztaskd_task", default=None)

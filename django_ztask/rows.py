@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from django_ztask import lifecycle
 from django_ztask.lifecycle import Event, Kind, Outcome, Status, Verdict
+from django_ztask.progress import Progress
 from django_ztask.serialize import Payload
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Claimed(msgspec.Struct):
 
 
 class Finish(msgspec.Struct, frozen=True):
-    """The end of one attempt, to be written. `started` is None when it never began."""
+    """The end of one attempt, to be written. `started` is None when it never began. `progress`: what it said last."""
 
     task: Claimed
     attempt: int
@@ -80,6 +81,7 @@ class Finish(msgspec.Struct, frozen=True):
     outcome: Outcome
     started: float | None
     finished: float
+    progress: Progress | None = None
 
     def fenced_by(self, attempt: int) -> Finish:
         """The same end, of the attempt that the journal knows."""
