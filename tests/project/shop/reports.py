@@ -15,11 +15,11 @@ from tests.project.shop.tasks import note
 @task()
 def counts(gate):
     """A loop that reports at each step; the last ones are reported after somebody has looked."""
-    for n in range(100_000):
-        current_task().progress(n, 200_000, "counting")
-    current_task().progress(100_000, 200_000, "half")
+    for n in range(5_000):
+        current_task().progress(n, 10_000, "counting")
+    current_task().progress(5_000, 10_000, "half")
     wait_for(gate)
-    current_task().progress(200_000, 200_000, "done")
+    current_task().progress(10_000, 10_000, "done")
     note("counted", current_task().id)
 
 
