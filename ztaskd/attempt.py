@@ -114,7 +114,8 @@ class Attempts:
         self._surroundings.begin(task)
         current = CurrentTask(task.id, task.function_name, task.attempt, task.retries_left)
         try:
-            outcome = execute.run(current, task.payload, task.mac, _limit(task), self.coroutines.run)
+            run = self.coroutines.run
+            outcome = execute.run(current, task.payload, task.mac, _limit(task), run, task.hidden)
             return outcome, started, time.perf_counter() - clock
         finally:
             self._surroundings.end(task)

@@ -68,11 +68,13 @@ def _lines(row: Mapping[str, Any], now: float) -> Iterator[str]:
 
 
 def _facts(row: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
+    from django_ztask import masking
     from ztaskd.commands import how_far
     from ztaskd.commands.printing import clean, local_and_age
 
-    yield "args", readable(row["codec"], row["args"])
-    yield "kwargs", readable(row["codec"], row["kwargs"])
+    given = masking.masked(row["codec"], row["args"], row["kwargs"], masking.of_meta(row["meta"]))
+    for name, text in zip(("args", "kwargs"), given, strict=True):
+        yield name, readable(row["codec"], text)
     if row["result"] is not None:
         yield "result", result(row["result"])
     if row["last_exception"] and row["status"] != "SUCCEEDED":
@@ -145,14 +147,16 @@ def _bytes(base64: str) -> int:
 
 
 def _for_machines(row: Mapping[str, Any]) -> dict[str, Any]:
+    from django_ztask import masking
     from ztaskd.commands import how_far
     from ztaskd.commands.list import for_machines
     from ztaskd.commands.printing import utc
 
     found = for_machines(row)
+    given = masking.masked(row["codec"], row["args"], row["kwargs"], masking.of_meta(row["meta"]))
     values = {
-        name: _value(readable(row["codec"], row[name]), row["codec"], row[name])
-        for name in ("args", "kwargs")
+        name: _value(readable(row["codec"], text), row["codec"], text)
+        for name, text in zip(("args", "kwargs"), given, strict=True)
     }
     attempts = [
         {**attempt, "started": utc(attempt["started"]), "finished": utc(attempt["finished"])}

@@ -156,7 +156,7 @@ def _run(do: frames.Do, coroutines: Any) -> Any:
 
     limits = _limits(do.timeout, coroutines.strike)
     try:
-        return execute.run(do.task, do.payload, do.mac, limits, coroutines.run)
+        return execute.run(do.task, do.payload, do.mac, limits, coroutines.run, do.hidden)
     finally:  # (a signal may have come in the midst of the limits' own end)
         _note_signals()
         if do.timeout is not None:

@@ -85,7 +85,9 @@ class Worker:
         self.current = task, time.monotonic()
         current = CurrentTask(task.id, task.function_name, task.attempt, task.retries_left)
         with suppress(OSError):  # (it is dead: what it leaves behind says so)
-            self._socket.sendall(frames.pack(frames.Do(current, task.payload, task.mac, timeout)))
+            self._socket.sendall(
+                frames.pack(frames.Do(current, task.payload, task.mac, timeout, task.hidden))
+            )
         return self.wait_done()
 
     def wait_done(self) -> frames.Done:
