@@ -98,8 +98,8 @@ class Secrets:
         values += [value for name, value in kwargs.items() if name in hidden]
         found = set()
         for text in _strings(values):
-            # As they are, and as repr() and JSON show them.
-            found |= {text, repr(text)[1:-1], json.dumps(text)[1:-1]}
+            # As they are, line by line (a traceback may indent them), and as repr() and JSON show them.
+            found |= {text, *text.splitlines(), repr(text)[1:-1], json.dumps(text)[1:-1]}
         self._found = sorted((text for text in found if len(text) >= LEAST), key=len, reverse=True)
 
     def __call__(self, text: str) -> str:

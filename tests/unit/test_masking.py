@@ -106,6 +106,7 @@ def test_the_row_says_which_they_are(meta: Any, expected: Any) -> None:
         ("a'b\n\"cd", repr(KeyError("a'b\n\"cd")), "KeyError('***')"),
         ("Zoë-Zoë", json.dumps({"a": "Zoë-Zoë"}), '{"a": "***"}'),
         ({"inner": [SECRET, ("longer-" + SECRET,)]}, f"{SECRET} longer-{SECRET}", "*** ***"),
+        ("first line\nsecond line", "  | first line\n  | second line", "  | ***\n  | ***"),
         (SECRET.encode(), str(SECRET.encode()), "b'***'"),
         ("abc", "abc is too short to be searched for", "abc is too short to be searched for"),
         (12345678, "of numbers: 12345678", "of numbers: 12345678"),
