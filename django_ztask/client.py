@@ -17,7 +17,9 @@ from django_ztask import (
     execute,
     ids,
     journal,
+    masking,
     patience,
+    progress,
     serialize,
     together,
     transport,
@@ -26,10 +28,11 @@ from django_ztask import (
 from django_ztask.announcement import Announcement
 from django_ztask.conf import conf, key
 from django_ztask.draft import Draft
-from django_ztask.errors import TaskCancelled
+from django_ztask.errors import ArgumentError, TaskCancelled
 from django_ztask.handle import DisabledHandle, EagerHandle, TaskHandle
 from django_ztask.lifecycle import Status
 from django_ztask.rows import NewTask
+from django_ztask.serialize import Payload
 
 if TYPE_CHECKING:
     from django_ztask.decorators import TaskFunction
@@ -56,14 +59,16 @@ def _disable(function: TaskFunction[..., Any]) -> TaskHandle[Any]:
 
 def _run_here(function: TaskFunction[..., Any], args: Any, kwargs: dict[str, Any]) -> TaskHandle[Any]:
     """Through the serializer and back, so that what would fail on the way to a node fails here as well."""
-    payload = serialize.dump_call(args, kwargs, allow_pickle=conf.pickle)
+    payload = _payload(function, args, kwargs, conf.pickle)
     args, kwargs = serialize.load_call(payload.codec, payload.args, payload.kwargs)
     task = execute.CurrentTask(ids.new()[0][0], function.name, attempt=1, retries_left=0)
     run = execute.callable_of(function, execute.wait_here)
-    try:
-        return EagerHandle(task.id, execute.call(task, run, args, kwargs, nullcontext()))
-    except TaskCancelled:  # (it has cancelled itself: the caller goes on)
-        return EagerHandle(task.id, None, Status.CANCELLED)
+    with progress.keeping(task.id) as kept:
+        try:
+            value, status = execute.call(task, run, args, kwargs, nullcontext()), Status.SUCCEEDED
+        except TaskCancelled:  # (it has cancelled itself: the caller goes on)
+            value, status = None, Status.CANCELLED
+    return EagerHandle(task.id, value, status, kept.last)
 
 
 def _record(function: TaskFunction[..., Any], calls: list[Call], after: float) -> list[TaskHandle[Any]]:
@@ -121,7 +126,7 @@ def _said(rows: Sequence[NewTask], after: float) -> Announcement:
 def _drafts(function: TaskFunction[..., Any], calls: list[Call], after: float) -> list[Draft]:
     options, now, name = function.options, time.time(), function.name
     allow_pickle, retry_count = conf.pickle, options.retries(conf.retry_count)
-    payloads = [serialize.dump_call(*call, allow_pickle=allow_pickle) for call in calls]
+    payloads = [_payload(function, *call, allow_pickle) for call in calls]
     return [
         # (`created` only grows in a process, also when the clock is set back; what is due must not wait)
         Draft(
@@ -133,6 +138,18 @@ def _drafts(function: TaskFunction[..., Any], calls: list[Call], after: float) -
             created / 1e6,
             min(created / 1e6, now) + after,
             after > 0,
+            function.hidden(*call) if options.sensitive else [],
         )
-        for (task_id, created), payload in zip(ids.new(len(calls)), payloads, strict=True)
+        for (task_id, created), payload, call in zip(ids.new(len(calls)), payloads, calls, strict=True)
     ]
+
+
+def _payload(function: TaskFunction[..., Any], args: Any, kwargs: Any, allow_pickle: bool) -> Payload:
+    try:
+        return serialize.dump_call(args, kwargs, allow_pickle=allow_pickle)
+    except ArgumentError as error:
+        secrets = masking.Secrets()
+        secrets.add(args, kwargs, function.hidden(args, kwargs))
+        if not secrets:
+            raise
+        raise ArgumentError(secrets(str(error))) from None  # (its cause may hold them, too)

@@ -6,13 +6,13 @@ import copy
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from asgiref.sync import sync_to_async
 
-from django_ztask import client, execute, registry
+from django_ztask import client, execute, masking, registry
 from django_ztask.errors import NotImportable
 from django_ztask.handle import TaskHandle
 from django_ztask.options import Options, check_name, check_options, number
@@ -33,6 +33,7 @@ class TaskFunction(Generic[P, R]):
         self.options = options
         self.is_async = execute.is_async(function)
         self._signature = inspect.signature(function)
+        masking.check(options.sensitive, self._signature)
         self._positional = positional(self._signature)
         self._importable: NotImportable | None = None
         try:
@@ -89,6 +90,7 @@ class TaskFunction(Generic[P, R]):
             other = TaskFunction(self.function, check_name(name), chosen)
             registry.register(other)
             return other
+        masking.check(chosen.sensitive, self._signature)
         other = copy.copy(self)
         other.options = chosen
         return other
@@ -102,6 +104,10 @@ class TaskFunction(Generic[P, R]):
                 except TypeError as error:
                     raise TypeError(f"{self.name}: {error}") from None
         return client.enqueue(self, calls, after)
+
+    def hidden(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[int | str]:
+        """The positions and keywords of this call that nobody is to see."""
+        return masking.hidden(self.options.sensitive, self._signature, args, kwargs)
 
     def ensure_importable(self) -> None:
         """Raises NotImportable when a node could not find this function by its name."""
@@ -145,6 +151,7 @@ def task(
     at_most_once: bool = False,
     confirm: bool | None = None,
     pool: str | None = None,
+    sensitive: Sequence[str] = (),
 ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 def task(function: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Decorator: `@task()`, bare `@task`, or with the options that `Options` describes and a `name`.

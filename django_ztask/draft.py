@@ -13,7 +13,8 @@ from django_ztask.serialize import Payload
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """`created` and `due` are in epoch seconds; `is_later` says that the call gave its due time."""
+    """`created` and `due` are in epoch seconds; `is_later` says that the call gave its due time; `hidden` are its arguments that
+    nobody is to see."""
 
     id: str
     function_name: str
@@ -23,11 +24,14 @@ class Draft(msgspec.Struct, frozen=True):
     created: float
     due: float
     is_later: bool
+    hidden: list[int | str] = []
 
     def signed(self, key: bytes) -> NewTask:
         """The task, with its MAC."""
         mac = serialize.mac(self.id, self.function_name, self.payload, key)
         policy: dict[str, Any] = self.options.policy()
+        if self.hidden:
+            policy["sensitive"] = self.hidden
         return NewTask(
             self.id,
             self.function_name,

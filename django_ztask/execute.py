@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from asgiref.sync import async_to_sync, iscoroutinefunction
 
-from django_ztask import registry, serialize
+from django_ztask import masking, progress, registry, serialize
 from django_ztask.conf import conf, keys
 from django_ztask.errors import MacError, TaskCancelled, TaskInterrupted, UnknownTask
 from django_ztask.lifecycle import Kind, Outcome
@@ -45,6 +45,15 @@ class CurrentTask(msgspec.Struct, frozen=True):
     function_name: str
     attempt: int
     retries_left: int
+
+    def progress(self, done: float, total: float | None = None, text: str = "") -> None:
+        """Says how far this attempt is: `done` of `total` (None: nobody knows), with a short text of which 200
+        characters are kept. Takes microseconds and never waits: the latest is shown, and written down twice a second at
+        most. Any thread may call it that was given this object; after the attempt's end it does nothing.
+
+        Raises TypeError for what is no number (or no str), ValueError for a negative or infinite one.
+        """
+        progress.report(self.id, self.attempt, done, total, text)
 
 
 _current: contextvars.ContextVar[CurrentTask | None] = contextvars.ContextVar("ztaskd_task", default=None)
@@ -85,11 +94,15 @@ def run(
     mac: str,
     limit: AbstractContextManager[Any] | None = None,
     wait: Wait = wait_here,
+    hidden: masking.Hidden = (),
 ) -> Outcome:
     """One attempt. Whatever the task function raises becomes the Outcome; nothing is raised from here.
 
     `limit` is entered around the call alone: it may raise in the task (a time limit). `wait`: for async functions.
+    `hidden`: arguments that nobody is to see: no text of the outcome holds them, nor what the function itself calls
+    sensitive.
     """
+    secrets = masking.Secrets()
     try:
         serialize.verify(task.id, task.function_name, payload, mac, keys("row"))
         if payload.codec == serialize.PICKLE and not conf.pickle:
@@ -97,34 +110,47 @@ def run(
         if payload.codec == serialize.LEGACY:
             reason = "its arguments are those of django-ztask, which could not be read when it was upgraded"
             return Outcome(Kind.REFUSED, exception=reason)
-        return _run_verified(task, payload, limit or nullcontext(), wait)
+        return _run_verified(task, payload, limit or nullcontext(), wait, hidden, secrets)
     except MacError as error:
         return Outcome(Kind.REFUSED, exception=describe(error))
     except TaskInterrupted as error:
-        return Outcome(Kind.INTERRUPTED, exception=describe(error), traceback=format_traceback(error))
+        return _ended(Kind.INTERRUPTED, error, secrets)
     except TaskCancelled as error:
-        return Outcome(Kind.CANCELLED, exception=describe(error), traceback=format_traceback(error))
+        return _ended(Kind.CANCELLED, error, secrets)
+
+
+def _ended(kind: Kind, error: BaseException, secrets: masking.Secrets) -> Outcome:
+    return Outcome(kind, exception=describe(error, secrets), traceback=format_traceback(error, secrets))
 
 
 def _run_verified(
-    task: CurrentTask, payload: Payload, limit: AbstractContextManager[Any], wait: Wait
+    task: CurrentTask,
+    payload: Payload,
+    limit: AbstractContextManager[Any],
+    wait: Wait,
+    hidden: masking.Hidden,
+    secrets: masking.Secrets,
 ) -> Outcome:
     try:
-        function = callable_of(registry.find(task.function_name), wait)
+        found = registry.find(task.function_name)
+        function = callable_of(found, wait)
     except UnknownTask as error:
         return Outcome(Kind.UNKNOWN, exception=describe(error))
     try:
         args, kwargs = serialize.load_call(payload.codec, payload.args, payload.kwargs)
+        if hidden or found.options.sensitive:
+            secrets.add(args, kwargs, [*hidden, *found.hidden(args, kwargs)])
         value = call(task, function, args, kwargs, limit)
         result = None
         if value is not None:
-            result = serialize.dump_result(value, task.id, keys("result")[0], allow_pickle=conf.pickle)
+            key = keys("result")[0]
+            result = serialize.dump_result(value, task.id, key, allow_pickle=conf.pickle, mask=secrets)
     except (TaskInterrupted, TaskCancelled):
         raise
     except (
         BaseException
     ) as error:  # SystemExit, GreenletExit, KeyboardInterrupt: a task's failure, never ours
-        return Outcome(Kind.FAILURE, exception=describe(error), traceback=format_traceback(error))
+        return _ended(Kind.FAILURE, error, secrets)
     return Outcome(Kind.SUCCESS, result=result)
 
 
@@ -146,7 +172,7 @@ def call(
     return contextvars.Context().run(inside)
 
 
-def describe(error: BaseException) -> str:
+def describe(error: BaseException, mask: Callable[[str], str] = str) -> str:
     """`module.Type: message`, on one line at least in its beginning, fit for any database."""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
@@ -154,10 +180,11 @@ def describe(error: BaseException) -> str:
         message = str(error)
     except BaseException:
         message = "<its __str__ raised>"
+    message = mask(message)
     return serialize.clean(f"{name}: {message}" if message else name)[:MESSAGE_LIMIT]
 
 
-def format_traceback(error: BaseException) -> str:
+def format_traceback(error: BaseException, mask: Callable[[str], str] = str) -> str:
     """The traceback as text, without the frames of ztaskd itself."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__") in OURS:
@@ -166,7 +193,7 @@ def format_traceback(error: BaseException) -> str:
         text = "".join(traceback.format_exception(type(error), error, frames))
     except BaseException as trouble:
         text = f"{describe(error)}\n(its traceback could not be formatted: {describe(trouble)})"
-    text = serialize.clean(text)
+    text = serialize.clean(mask(text))
     if len(text) > TRACEBACK_LIMIT:
         half = TRACEBACK_LIMIT // 2
         text = f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"

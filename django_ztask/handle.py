@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asgiref.sync import sync_to_async
 
-from django_ztask import cancelling, serialize, unconfirmed
+from django_ztask import cancelling, progress, serialize, unconfirmed
 from django_ztask.conf import conf, keys
 from django_ztask.errors import NotFlushed, ResultTimeout, ResultUnavailable, TaskFailed
 from django_ztask.lifecycle import Status
+from django_ztask.progress import Progress
 
 if TYPE_CHECKING:
     from django_ztask.models import Task
@@ -32,6 +33,7 @@ class TaskHandle(Generic[R]):
 
     _result: str | None = None
     _traceback: str | None = None
+    _progress: Progress | None = None
 
     def __init__(self, id: str, status: str = Status.QUEUED.value) -> None:
         self.id = id
@@ -42,6 +44,12 @@ class TaskHandle(Generic[R]):
         """QUEUED, RUNNING, SUCCEEDED, FAILED or CANCELLED as of the last look (`refresh()` looks again);
         DISABLED when ZTASKD_DISABLED kept the call from being recorded."""
         return self._status
+
+    @property
+    def progress(self) -> Progress | None:
+        """What the last attempt has said of how far it is, as of the last look: `.done`, `.total`, `.text`, `.at` (epoch
+        seconds) and `.fraction`. None: nothing so far. It is written down twice a second at most."""
+        return self._progress
 
     def refresh(self) -> TaskHandle[R]:
         """Looks at the row and returns this handle. Raises ResultUnavailable when the row is gone, and
@@ -83,6 +91,8 @@ class TaskHandle(Generic[R]):
         row = self._load(patience)
         self._status, self._result = row.status, row.result
         self._traceback = row.traceback or row.last_exception
+        said = progress.of_row(row.progress)
+        self._progress = said[1] if said is not None and said[0] == row.attempts else None
 
     def result(self, timeout: float | None = None) -> R:
         """What the task function returned, waiting up to `timeout` seconds (None: for ever).
@@ -134,7 +144,7 @@ class TaskHandle(Generic[R]):
 
         may_wait = unconfirmed.is_busy()  # (asked first: what is written meanwhile is found)
         rows = Task.objects.using(conf.database).filter(uuid=self.id)
-        rows = rows.only("status", "result", "traceback", "last_exception")
+        rows = rows.only("status", "result", "traceback", "last_exception", "progress", "attempts")
         row = rows.first()
         if row is None and may_wait:
             unconfirmed.flush(patience)
@@ -152,9 +162,12 @@ class TaskHandle(Generic[R]):
 class EagerHandle(TaskHandle[R]):
     """The handle of a call that ran in the caller (ZTASKD_ALWAYS_EAGER): there is no row."""
 
-    def __init__(self, id: str, value: R, status: Status = Status.SUCCEEDED) -> None:
+    def __init__(
+        self, id: str, value: R, status: Status = Status.SUCCEEDED, said: Progress | None = None
+    ) -> None:
         super().__init__(id, status.value)
         self._returned = value
+        self._progress = said
 
     def refresh(self) -> TaskHandle[R]:
         return self

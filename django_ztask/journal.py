@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django_ztask import crashpoints, patience, rows, sql
+from django_ztask import crashpoints, patience, progress, rows, sql
 from django_ztask.lifecycle import CHOICES, POOLS, UNSUCCESSFUL, Event, Kind, Status
+from django_ztask.progress import Progress
 from django_ztask.rows import Claimed, Finish, NewTask
 from django_ztask.sql import direct
 
@@ -129,12 +130,15 @@ def finish(connection: Connection, boot: str, finishes: Sequence[Finish]) -> lis
         return []
     statements = sql.of(connection)
     stamp = rows.stamper(connection)
-    succeeded, others = [], []
+    succeeded, others, said = [], [], []
     for finish in finishes:
+        if finish.progress is not None:
+            said.append((finish.task.id, finish.attempt, finish.progress))
         if finish.verdict.event is Event.SUCCEED:
             succeeded.append(rows.succeeded(stamp, boot, finish))
         else:
             others.append(rows.finished(stamp, boot, finish))
+    note_progress(connection, boot, said)  # (while they are RUNNING)
     with direct.cursor(connection) as cursor:
         if statements.succeed(cursor, succeeded) + statements.finish(cursor, others) == len(finishes):
             fenced = []
@@ -149,6 +153,17 @@ def finish(connection: Connection, boot: str, finishes: Sequence[Finish]) -> lis
         if attempts:
             statements.insert_attempts(cursor, attempts)
     return fenced
+
+
+def note_progress(connection: Connection, boot: str, said: Sequence[tuple[str, int, Progress]]) -> None:
+    """What running attempts say of how far they are: (id, attempt, progress). Of those that `boot` does not hold any
+    more nothing is written; nor, on PostgreSQL, where somebody has the row locked: the next is as good."""
+    if said:
+        values = [
+            (task_id, boot, attempt, progress.to_text(last, attempt)) for task_id, attempt, last in said
+        ]
+        with direct.cursor(connection) as cursor:
+            sql.progress.write(connection.vendor, cursor, values)
 
 
 def _is_written(cursor: Any, boot: str, finish: Finish) -> bool:

@@ -79,6 +79,9 @@ class Task(models.Model):
     result = models.TextField(blank=True, null=True)
     traceback = models.TextField(blank=True, null=True, help_text="Of the last failure.")
     meta = models.JSONField(blank=True, null=True, help_text="The call's own policy.")
+    progress = models.TextField(
+        blank=True, null=True, help_text="JSON: what an attempt has said last of how far it is."
+    )
 
     objects = TaskQuerySet.as_manager()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -25,6 +26,7 @@ class Options:
     a crash or an interruption it is FAILED. confirm: False lets a call outside of a transaction return before
     its row is committed; a thread of the process commits it in a moment, with others. pool: "greenlet" (it
     runs in a slot of the node) or "process" (in a process of the node's: for work that keeps the CPU busy).
+    sensitive: names of parameters whose values no line of the log and no command shows (the row holds them).
     """
 
     queue: str = "default"
@@ -37,8 +39,10 @@ class Options:
     at_most_once: bool = False
     confirm: bool | None = None
     pool: str | None = None
+    sensitive: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "sensitive", _names(self.sensitive))
         if not isinstance(self.queue, str) or not 1 <= len(self.queue) <= 100:
             raise ValueError(f"queue must be a string of 1 to 100 characters, not {self.queue!r}")
         storable("queue", self.queue)
@@ -76,6 +80,12 @@ class Options:
         if self.at_most_once:
             return 0
         return default if self.retry_count is None else self.retry_count
+
+
+def _names(names: object) -> tuple[str, ...]:
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"sensitive must be a tuple or a list of parameter names, not {names!r}")
+    return tuple(names)
 
 
 def storable(name: str, value: str) -> None:

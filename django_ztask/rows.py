@@ -17,8 +17,9 @@ from django.db import connections
 from django.utils import timezone
 from msgspec.structs import replace
 
-from django_ztask import lifecycle
+from django_ztask import lifecycle, masking
 from django_ztask.lifecycle import Event, Kind, Outcome, Status, Verdict
+from django_ztask.progress import Progress
 from django_ztask.serialize import Payload
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class NewTask(msgspec.Struct, frozen=True):
     queue: str
     priority: int
     retry_count: int
-    policy: dict[str, float]
+    policy: dict[str, Any]
     pool: str = ""
 
 
@@ -59,6 +60,7 @@ class Claimed(msgspec.Struct):
     crashes: int
     policy: dict[str, float]
     pool: str = ""
+    hidden: tuple[int | str, ...] = ()  # arguments that nobody is to see: positions and keywords
 
     @property
     def at_most_once(self) -> bool:
@@ -72,7 +74,7 @@ class Claimed(msgspec.Struct):
 
 
 class Finish(msgspec.Struct, frozen=True):
-    """The end of one attempt, to be written. `started` is None when it never began."""
+    """The end of one attempt, to be written. `started` is None when it never began. `progress`: what it said last."""
 
     task: Claimed
     attempt: int
@@ -80,6 +82,7 @@ class Finish(msgspec.Struct, frozen=True):
     outcome: Outcome
     started: float | None
     finished: float
+    progress: Progress | None = None
 
     def fenced_by(self, attempt: int) -> Finish:
         """The same end, of the attempt that the journal knows."""
@@ -128,20 +131,35 @@ def claimed(row: Sequence[Any]) -> Claimed:
     uuid, name, codec, args, kwargs, mac, created, due, *numbers, meta, pool = row
     priority, retries, attempt, replays, crashes = numbers
     payload = Payload(codec, args, kwargs)
-    policy = _policy(meta) if meta else {}
+    policy, hidden = _policy(meta) if meta else ({}, ())
     created, due = str(created), float(due)
     return Claimed(
-        uuid, name, payload, mac, created, due, priority, retries, attempt, replays, crashes, policy, pool
+        uuid,
+        name,
+        payload,
+        mac,
+        created,
+        due,
+        priority,
+        retries,
+        attempt,
+        replays,
+        crashes,
+        policy,
+        pool,
+        hidden,
     )
 
 
-def _policy(meta: str) -> dict[str, float]:
-    """The call's own policy; what somebody wrote into the column by hand and is none counts as nothing."""
+def _policy(meta: str) -> tuple[dict[str, float], tuple[int | str, ...]]:
+    """The call's own policy, and which of its arguments nobody is to see; what somebody wrote into the column by hand and is none counts as nothing."""
     found = json.loads(meta)
     if not isinstance(found, dict):
-        return {}
+        return {}, ()
     policy = {name: value for name, value in found.items() if type(value) in (int, float)}
-    return {**policy, "at_most_once": True} if found.get("at_most_once") is True else policy
+    if found.get("at_most_once") is True:
+        policy["at_most_once"] = True
+    return policy, masking.of_meta(found) if "sensitive" in found else ()
 
 
 def succeeded(stamp: Stamp, boot: str, finish: Finish) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ import io
 import json
 import math
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -118,9 +118,16 @@ def load_call(codec: str, args: str, kwargs: str) -> tuple[Sequence[Any], dict[s
     raise ValueError(f"unknown codec {codec!r}; this version knows json and pickle")
 
 
-def dump_result(value: object, task_id: str, key: bytes, *, allow_pickle: bool = True) -> str | None:
+def dump_result(
+    value: object,
+    task_id: str,
+    key: bytes,
+    *,
+    allow_pickle: bool = True,
+    mask: Callable[[str], str] = str,
+) -> str | None:
     """The text of a result: NULL for None, JSON, `pickle:<MAC>:<base64>`, or `repr:` and what it looked
-    like when it cannot be carried (the task did its work: its result being lost is no failure)."""
+    like (after `mask`) when it cannot be carried (the task did its work: its result being lost is no failure)."""
     if value is None:
         return None
     if is_exact_json(value):
@@ -131,7 +138,7 @@ def dump_result(value: object, task_id: str, key: bytes, *, allow_pickle: bool =
         text = to_pickle(value)
         return _of_length(f"pickle:{_digest(key, [task_id, text])}:{text}")
     except BaseException:  # its own __reduce__ may raise anything
-        return "repr:" + clean(_safe_repr(value))[:1000]
+        return "repr:" + clean(mask(_safe_repr(value)))[:1000]
 
 
 def _of_length(text: str) -> str:

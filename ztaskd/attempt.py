@@ -16,6 +16,7 @@ from django_ztask.conf import conf
 from django_ztask.errors import TaskCancelled, TaskInterrupted
 from django_ztask.execute import CurrentTask
 from django_ztask.lifecycle import Event, Kind, Outcome, RetryPolicy
+from django_ztask.progress import Progress
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events
 from ztaskd.awaiting import Call
@@ -50,6 +51,9 @@ class Attempts:
         self.suspects = suspects
         self.interrupting = False
         self.cancelling: set[str] = set()  # ids of running tasks that are to end, and were told
+        self.last_words: Callable[[Claimed], Progress | None] = lambda task: (
+            None
+        )  # how far it was when it ended
         self.coroutines = Coroutines(gevent.getcurrent, _throw)
         self._surroundings = Surroundings()
 
@@ -100,6 +104,8 @@ class Attempts:
             crashpoints.reach("attempt-cancelled")
         crashpoints.reach("attempt-ended")
         finish = conclude(task, outcome, started)
+        if (said := self.last_words(task)) is not None:
+            finish = replace(finish, progress=said)
         self.finished(finish)
         events.emit("task_ended", finish=finish, seconds=seconds)
 
@@ -108,7 +114,8 @@ class Attempts:
         self._surroundings.begin(task)
         current = CurrentTask(task.id, task.function_name, task.attempt, task.retries_left)
         try:
-            outcome = execute.run(current, task.payload, task.mac, _limit(task), self.coroutines.run)
+            run = self.coroutines.run
+            outcome = execute.run(current, task.payload, task.mac, _limit(task), run, task.hidden)
             return outcome, started, time.perf_counter() - clock
         finally:
             self._surroundings.end(task)

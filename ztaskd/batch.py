@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gevent.event import AsyncResult
 
+from django_ztask.progress import Progress
 from django_ztask.rows import Claimed, Finish
 
 # Values of a row's column `pool` that one lane serves.
@@ -70,6 +71,7 @@ class Batch:
     look: Look | None = None
     calls: list[Call] = field(default_factory=list)
     stop: bool = False
+    said: Mapping[str, Progress] | None = None  # by running tasks, by their ids
     characters: int = 0  # of results
 
     def add(self, request: Request) -> None:
@@ -92,7 +94,7 @@ class Batch:
         return len(self.finishes) + len(self.names) + len(self.found)
 
     def __bool__(self) -> bool:
-        return bool(self.size or self.look or self.calls or self.stop)
+        return bool(self.size or self.look or self.calls or self.stop or self.said)
 
     def parts(self) -> list[Batch]:
         """The same, one row at a time."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import collections
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gevent
 from gevent.event import AsyncResult, Event
 from gevent.threadpool import ThreadPool
 
+from django_ztask.progress import Progress
 from django_ztask.rows import Claimed, Finish
 from ztaskd.batch import Answer, Call, Look, Names, Pools, Stop
 from ztaskd.group_commit import GroupCommit
@@ -53,6 +54,10 @@ class Committer:
 
     def finish(self, finish: Finish) -> None:
         self._inbox.end(finish)
+
+    def say(self, said: Mapping[str, Progress]) -> bool:
+        """Writes down how far running tasks are, if it can. False: what was said before is still on its way."""
+        return self._inbox.say(said)
 
     def call(self, verb: Callable[[Any], Any], timeout: float | None = None) -> Any:
         """`verb(connection)` in a transaction of its own. Raises what it raised."""

@@ -15,7 +15,7 @@ from gevent import monkey
 
 from django_ztask import cancelling, crashpoints, journal
 from django_ztask.rows import Claimed, Finish
-from ztaskd import events
+from ztaskd import events, progress
 from ztaskd.batch import Answer, Batch, Call, Look, Pools
 from ztaskd.inbox import Inbox
 from ztaskd.refusals import Refusals
@@ -106,6 +106,8 @@ class GroupCommit:
                     self._post(functools.partial(self._answered, answer))
             self._recovered()
             break
+        if batch.said is not None:
+            progress.write(self.storage, self.boot, self.held, batch.said)
         for number, call in enumerate(batch.calls):
             if number:
                 sleep(self.storage.door_open())

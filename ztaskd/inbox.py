@@ -7,11 +7,12 @@ whatever wakes it first. To wake it for each of them cost more than to write the
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gevent import monkey
 
+from django_ztask.progress import Progress
 from django_ztask.rows import Finish
 from ztaskd.batch import Batch, Request
 
@@ -39,6 +40,9 @@ class Inbox:
         self._later = later
         self._queue: Any = SimpleQueue()
         self._ends: collections.deque[Finish] = collections.deque()
+        self._said: Mapping[str, Progress] | None = (
+            None  # set by the hub where it is None, None by the thread
+        )
         self._expected = False  # the thread has been woken for the ends, or soon is
 
     def put(self, request: Request) -> None:
@@ -51,6 +55,14 @@ class Inbox:
         elif not self._expected:
             self._expected = True
             self._later(self.wake)
+
+    def say(self, said: Mapping[str, Progress]) -> bool:
+        """How far running tasks are. False: the thread has not even taken what was said before."""
+        if self._said is not None:
+            return False
+        self._said = said
+        self._queue.put(_WAKE)
+        return True
 
     def wake(self) -> None:
         """The ends have waited long enough."""
@@ -71,6 +83,8 @@ class Inbox:
             pass
         while self._ends and batch.size < BATCH and batch.characters < CHARACTERS:
             batch.add(self._ends.popleft())
+        if self._said is not None:
+            batch.said, self._said = self._said, None
         return batch or None
 
     def _add(self, batch: Batch, request: Request | None) -> None:

@@ -28,6 +28,7 @@ from ztaskd.housekeeping import Housekeeping
 from ztaskd.intake import Intake
 from ztaskd.lanes import CHILDREN, FEWER_SLOTS, MORE_CHILDREN, MOST_SUSPECTS, SLOTS, Lane, SuspectsLane
 from ztaskd.lease import Lease
+from ztaskd.progress import EACH, Reports
 from ztaskd.reader import Reader
 from ztaskd.restart import Restart
 from ztaskd.services import Services, every
@@ -67,6 +68,7 @@ class Node:
         self.committer = Committer(storage_for(conf.database), lease.boot, self._answered, lease.touch)
         self.concurrency = concurrency
         self.dispatcher = Dispatcher(self.committer, self._lanes)
+        self.reports = Reports(self.dispatcher, self.committer.say, [self.workers, self.suspects])
         self.housekeeping = Housekeeping(self.committer, self.dispatcher, lease.boot, locks, disk)
         self.cancels = Cancels(self.committer, self.dispatcher, lease.boot)
         self.intake = Intake(lease.url, Reader(self.dispatcher.named, lease.name, self.cancels.heard))
@@ -111,6 +113,7 @@ class Node:
         self.services.start("lease", every(self.lease.seconds / 3, self._renew))
         self.services.start("workers", every(TEND, self.workers.tend))
         self.services.start("suspects", every(TEND, self.suspects.tend))
+        self.services.start("progress", every(EACH, self.reports.flush))
         self.housekeeping.start(self.services)
         if self.multiprocess:
             self.workers.warm_up()

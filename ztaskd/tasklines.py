@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
+from django_ztask import masking
 from django_ztask.lifecycle import Event, Kind
 from django_ztask.rows import Claimed, Finish
 from ztaskd.gathering import Gathering
@@ -23,7 +24,8 @@ def name(task: Claimed) -> str:
 def started(task: Claimed) -> None:
     if logger.isEnabledFor(logging.DEBUG):
         payload = task.payload
-        given = f"{payload.args} {payload.kwargs}" if payload.codec == "json" else f"a {payload.codec}"
+        args, kwargs = masking.masked(payload.codec, payload.args, payload.kwargs, task.hidden)
+        given = f"{args} {kwargs}" if payload.codec == "json" else f"a {payload.codec}"
         logger.debug("%s starts (attempt %d) with %s", name(task), task.attempt, given)
 
 

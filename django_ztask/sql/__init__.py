@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django_ztask import lifecycle
 from django_ztask.sql import operations as operations
 from django_ztask.sql import postgresql, sqlite
+from django_ztask.sql import progress as progress
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection

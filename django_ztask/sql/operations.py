@@ -36,7 +36,7 @@ LISTED = (
     *("started", "finished", "attempts", "failures", "crashes", "interruptions", "replays", "retry_count"),
     *("last_exception", "node"),
 )
-ALL = (*LISTED, "claimed", "args", "kwargs", "codec", "mac", "result", "traceback", "meta")
+ALL = (*LISTED, "claimed", "args", "kwargs", "codec", "mac", "result", "traceback", "meta", "progress")
 ATTEMPT = ("attempt", "kind", "node", "started", "finished", "exception", "traceback")
 
 

@@ -31,6 +31,8 @@ from django_ztask.handle import TaskHandle
 from tests.project.shop.models import Order
 from tests.project.shop.cancelled import *
 from tests.project.shop.coroutines import *
+from tests.project.shop.reports import *
+from tests.project.shop.sensitive import *
 from tests.project.shop.tasks import *
 from tests.project.shop.trouble import *
 from tests.project.shop.cancels import *

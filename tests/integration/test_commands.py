@@ -92,7 +92,7 @@ def test_the_keys_for_programs_are_those_that_are_promised(command: Command) -> 
     _, text = command("list", "--json")
     assert list(json.loads(text)) == KEYS
     _, text = command("show", task_id, "--json")
-    more = {"claimed", "codec", "args", "kwargs", "policy", "result", "traceback", "unsuccessful"}
+    more = {"claimed", "codec", "args", "kwargs", "policy", "result", "traceback", "progress", "unsuccessful"}
     found = json.loads(text)
     assert set(found) == {*KEYS, *more}
     assert (found["args"], found["kwargs"]) == ([1], {})

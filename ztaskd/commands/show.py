@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 EXAMPLES = """\
---json writes one object: the keys of `list --json`, and claimed, codec, args, kwargs, policy, result, traceback, and
-unsuccessful (a list of attempts: attempt, kind, node, started, finished, exception, traceback). args, kwargs and result
-are what JSON holds, or a text that describes a pickle.
+--json writes one object: the keys of `list --json`, and claimed, codec, args, kwargs, policy, result, traceback, progress
+(null, or attempt, done, total, text, at, fraction), and unsuccessful (a list of attempts: attempt, kind, node, started,
+finished, exception, traceback). args, kwargs and result are what JSON holds, or a text that describes a pickle.
 
 examples:
   ztaskd show 0198c9f3-7a                  the beginning of an id is enough
@@ -68,14 +68,19 @@ def _lines(row: Mapping[str, Any], now: float) -> Iterator[str]:
 
 
 def _facts(row: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
+    from django_ztask import masking
+    from ztaskd.commands import how_far
     from ztaskd.commands.printing import clean, local_and_age
 
-    yield "args", readable(row["codec"], row["args"])
-    yield "kwargs", readable(row["codec"], row["kwargs"])
+    given = masking.masked(row["codec"], row["args"], row["kwargs"], masking.of_meta(row["meta"]))
+    for name, text in zip(("args", "kwargs"), given, strict=True):
+        yield name, readable(row["codec"], text)
     if row["result"] is not None:
         yield "result", result(row["result"])
     if row["last_exception"] and row["status"] != "SUCCEEDED":
         yield "exception", clean(row["last_exception"], lines=True)
+    if (said := how_far.of_row(row["progress"], row["attempts"], now)) is not None:
+        yield "progress", said
     for name in ("created", "claimed", "started", "finished", "failed"):
         if row[name] is not None:
             yield name, local_and_age(row[name], now)
@@ -142,13 +147,16 @@ def _bytes(base64: str) -> int:
 
 
 def _for_machines(row: Mapping[str, Any]) -> dict[str, Any]:
+    from django_ztask import masking
+    from ztaskd.commands import how_far
     from ztaskd.commands.list import for_machines
     from ztaskd.commands.printing import utc
 
     found = for_machines(row)
+    given = masking.masked(row["codec"], row["args"], row["kwargs"], masking.of_meta(row["meta"]))
     values = {
-        name: _value(readable(row["codec"], row[name]), row["codec"], row[name])
-        for name in ("args", "kwargs")
+        name: _value(readable(row["codec"], text), row["codec"], text)
+        for name, text in zip(("args", "kwargs"), given, strict=True)
     }
     attempts = [
         {**attempt, "started": utc(attempt["started"]), "finished": utc(attempt["finished"])}
@@ -163,6 +171,7 @@ def _for_machines(row: Mapping[str, Any]) -> dict[str, Any]:
         "policy": _value(row["meta"], "json", row["meta"]),
         "result": None if row["result"] is None else _value(result(row["result"]), "json", row["result"]),
         "traceback": row["traceback"],
+        "progress": how_far.for_machines(row["progress"]),
         "unsuccessful": attempts,
     }
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ztaskd import project, syspath
-from ztaskd.workers import frames, sheet
+from ztaskd.workers import board, frames, sheet
 
 # prctl's numbers (linux/prctl.h).
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
@@ -90,6 +90,7 @@ class Lines(logging.Handler):
 def main() -> None:
     """Its arguments: its name, the daemon's process id, the log's level."""
     sheet.answer()
+    shared = board.Writer()
     syspath.take_over()
     name, parent, level = sys.argv[1:]
     _follow_parent(int(parent), name)
@@ -104,6 +105,7 @@ def main() -> None:
         link.send(frames.Refused(traceback.format_exc()))
         sys.exit(1)
     link.send(frames.Ready())
+    shared.listen()
     _serve(link)
 
 
@@ -154,7 +156,7 @@ def _run(do: frames.Do, coroutines: Any) -> Any:
 
     limits = _limits(do.timeout, coroutines.strike)
     try:
-        return execute.run(do.task, do.payload, do.mac, limits, coroutines.run)
+        return execute.run(do.task, do.payload, do.mac, limits, coroutines.run, do.hidden)
     finally:  # (a signal may have come in the midst of the limits' own end)
         _note_signals()
         if do.timeout is not None:

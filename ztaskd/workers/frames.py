@@ -26,12 +26,13 @@ _LENGTH = struct.Struct(">I")
 
 
 class Do(msgspec.Struct, frozen=True, tag="do"):
-    """To the child: run this attempt. `timeout`: seconds, its soft limit."""
+    """To the child: run this attempt. `timeout`: seconds, its soft limit. `hidden`: arguments that nobody is to see."""
 
     task: CurrentTask
     payload: Payload
     mac: str
     timeout: float | None = None
+    hidden: tuple[int | str, ...] = ()
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):

@@ -95,6 +95,7 @@ class Workers:
             raise
         finally:
             self._busy.pop(task.id, None)
+            worker.pass_on_progress()
 
     def _done(self, worker: Worker, done: frames.Done) -> Ended:
         self._give_back(worker)

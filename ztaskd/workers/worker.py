@@ -14,10 +14,11 @@ import gevent
 from gevent import monkey, socket
 from gevent.event import Event
 
+from django_ztask import progress
 from django_ztask.execute import CurrentTask
 from django_ztask.rows import Claimed
 from ztaskd import syspath
-from ztaskd.workers import frames, sheet
+from ztaskd.workers import board, frames, sheet
 
 socketpair = monkey.get_original("socket", "socketpair")
 
@@ -60,14 +61,15 @@ class Worker:
         self.code: int | None = None  # its exit status, as subprocess has it, when it is gone
         self.current: tuple[Claimed | None, float] = None, 0.0  # its task, since when (time.monotonic())
         self._sheet = sheet.Sheet()
+        self._board = board.Board()
         self._feed = frames.Feed()
         self._waiting: list[bytes] = []
         self._gone = Event()
         loop = gevent.get_hub().loop
         loop.install_sigchld()  # (from here on libev waits for all children, as it does once a task starts one)
         ours, theirs = socketpair()
-        with theirs:
-            self.pid = _spawn(name, level, theirs.fileno(), self._sheet.fd)
+        with theirs, self._board.handed() as shared:
+            self.pid = _spawn(name, level, theirs.fileno(), self._sheet.fd, shared)
         self._socket = socket.socket(fileno=ours.detach())
         self._watcher = loop.child(self.pid, ref=False)
         self._watcher.start(self._ended)
@@ -83,7 +85,9 @@ class Worker:
         self.current = task, time.monotonic()
         current = CurrentTask(task.id, task.function_name, task.attempt, task.retries_left)
         with suppress(OSError):  # (it is dead: what it leaves behind says so)
-            self._socket.sendall(frames.pack(frames.Do(current, task.payload, task.mac, timeout)))
+            self._socket.sendall(
+                frames.pack(frames.Do(current, task.payload, task.mac, timeout, task.hidden))
+            )
         return self.wait_done()
 
     def wait_done(self) -> frames.Done:
@@ -128,6 +132,11 @@ class Worker:
                 return message
             _log(message)
 
+    def pass_on_progress(self) -> None:
+        """To whoever hears it in this process: what a task has said last of how far it is. (Its child may be gone.)"""
+        if (said := self._board.read()) is not None:
+            progress.hear(said.task, said.attempt, said.progress)
+
     def is_alive(self) -> bool:
         """False when it has ended while nobody looked."""
         return self.code is None
@@ -158,8 +167,8 @@ class Worker:
             self._socket.shutdown(socket.SHUT_RD)
 
 
-def _spawn(name: str, level: int, fd: int, paper: int) -> int:
-    """Starts the child, whose descriptor 3 is `fd`, and 4 is `paper`. (gevent's own subprocess would fork, in Python, beside threads;
+def _spawn(name: str, level: int, fd: int, paper: int, shared: int) -> int:
+    """Starts the child, whose descriptor 3 is `fd`, 4 is `paper` and 5 is `shared`. (gevent's own subprocess would fork, in Python, beside threads;
     and the standard library's cannot be used once gevent is patched in.) Returns its process id."""
     return os.posix_spawn(
         sys.executable,
@@ -169,6 +178,7 @@ def _spawn(name: str, level: int, fd: int, paper: int) -> int:
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, fd, frames.FD),
             (os.POSIX_SPAWN_DUP2, paper, sheet.FD),
+            (os.POSIX_SPAWN_DUP2, shared, board.FD),
         ],
         setsid=True,
         setsigmask=[],
