@@ -87,7 +87,6 @@ def _serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
 
     boot, journal = str(uuid.uuid4()), connections[conf.database]
     seat = Seat(journal, conf.node, link.predecessor if link else None)
-    http = _http(options)
     try:
         node = Node(
             Lease(boot, conf.node, conf.url[0], conf.lease),
@@ -98,11 +97,9 @@ def _serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
             workers=_workers(options),
             multiprocess=options.multiprocess,
             handover=Handover(link, options.reload_grace, seat.leave) if link else None,
-            http=http,
+            http=_http(options, link),
         )
         seat.take(conf.url[0], node.bind)
-        if http and not (link and link.predecessor):  # (whose it is)
-            http.bind()
         project.load_tasks()
         project.run_on_load()
         project.prepare_journal(journal)
@@ -128,7 +125,7 @@ def _workers(options: argparse.Namespace) -> Any:
     return Workers(options.worker_pool_size or os.cpu_count() or 1, options.loglevel, limits)
 
 
-def _http(options: argparse.Namespace) -> Http | None:
+def _http(options: argparse.Namespace, link: Link | None) -> Http | None:
     """(Imported for those who want it.)"""
     from django_ztask.conf import conf
     from ztaskd.http import address
@@ -137,7 +134,8 @@ def _http(options: argparse.Namespace) -> Http | None:
         return None
     from ztaskd.http.service import Http
 
-    return Http(options.http or address.parse(str(conf.http)), told=options.http is not None)
+    where = options.http or address.parse(str(conf.http))
+    return Http(where, told=options.http is not None, waits=bool(link and link.predecessor))
 
 
 @contextmanager

@@ -99,8 +99,10 @@ class Node:
         return [Lane(SLOTS, here), Lane(CHILDREN, children), SuspectsLane(suspects)]
 
     def bind(self) -> None:
-        """Takes the address. Raises AddressInUse or BadAddress."""
+        """Takes the address. Raises AddressInUse or BadAddress; Refusal for that of --http."""
         self.intake.bind()
+        if self.http is not None:
+            self.http.bind()
 
     def run(self, replay: bool, began: float) -> Exit:
         """Serves until a signal or a service that cannot be mended ends it. Returns the exit code."""

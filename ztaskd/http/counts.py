@@ -87,6 +87,10 @@ class OfFunction:
         self.outcomes: Counter[str] = Counter()  # the others
         self.runs = Histogram(RUNS)
 
+    def by_outcome(self) -> dict[str, int]:
+        """The frequent ones are there from the beginning: a rate needs a first value."""
+        return {"succeeded": self.succeeded, "failed": 0, "retried": 0, **self.outcomes}
+
 
 class Counts:
     """Of one node, since its start."""

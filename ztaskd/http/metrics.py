@@ -92,7 +92,7 @@ class Metrics(Collector):
         )
         for name, numbers in counts.functions.items():
             started.add_metric([name], numbers.started)
-            for outcome, number in {"succeeded": numbers.succeeded, **numbers.outcomes}.items():
+            for outcome, number in numbers.by_outcome().items():
                 finished.add_metric([name, outcome], number)
             runs.add_metric([name], numbers.runs.buckets(), numbers.runs.total)
         yield from (started, finished, runs)

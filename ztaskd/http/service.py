@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 
 
 class Http:
-    """`told`: the address was given on the command line."""
+    """`told`: the address was given on the command line. `waits`: for the predecessor, whose the port is."""
 
-    def __init__(self, address: Address, told: bool) -> None:
+    def __init__(self, address: Address, told: bool, waits: bool) -> None:
         self.listener = Listener(address, told)
+        self._waits = waits
 
     def bind(self) -> None:
-        """Takes the port. Raises Refusal. (Without it: as soon as it is to be had.)"""
-        self.listener.bind()
+        """Takes the port, unless it is to be waited for. Raises Refusal."""
+        if not self._waits:
+            self.listener.bind()
 
     def start(self, node: Node) -> None:
         """On the hub, before the first task."""
