@@ -48,14 +48,19 @@ class Depth:
         """In the thread."""
         began = time.monotonic()
         try:
-            with self._storage.look() as connection, connection.cursor() as cursor:
-                cursor.execute(QUEUED, [time.time()])
-                queued, later = cursor.fetchone()
-                cursor.execute(OTHERS)
-                running, failed = cursor.fetchone()
+            with self._storage.look() as connection:
+                return count(connection), time.monotonic() - began
         except TROUBLE:
             return None, time.monotonic() - began
         finally:
             self._storage.close()
-        states = {"due": queued - later, "later": later, "running": running, "failed": failed}
-        return states, time.monotonic() - began
+
+
+def count(connection: Any) -> dict[str, int]:
+    """Tasks by state."""
+    with connection.cursor() as cursor:
+        cursor.execute(QUEUED, [time.time()])
+        queued, later = cursor.fetchone()
+        cursor.execute(OTHERS)
+        running, failed = cursor.fetchone()
+    return {"due": queued - later, "later": later, "running": running, "failed": failed}
