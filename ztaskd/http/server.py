@@ -6,6 +6,7 @@ little memory, and nothing for long.
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -50,11 +51,13 @@ class Server:
         self._open: dict[gevent.Greenlet, None] = {}  # in the order of their beginning
 
     def serve(self, listener: socket.socket) -> None:
-        """Until the greenlet is killed."""
+        """Until the greenlet is killed. Raises OSError when the listener is gone (a task may close anything)."""
         while True:
             try:
                 client, _ = listener.accept()
-            except OSError:  # no descriptors left, or gone already
+            except OSError as error:  # no descriptors left, or the peer is gone already
+                if error.errno in (errno.EBADF, errno.EINVAL, errno.ENOTSOCK):
+                    raise
                 gevent.sleep(PAUSE)
                 continue
             self._start(client)
