@@ -25,6 +25,8 @@ PREFIX = "ZTASKD_"
 
 _URL = re.compile(r"(?:tcp://(?:\[[0-9a-fA-F:.]+\]|[^:/\s*]+):(?P<port>\d{1,5})|ipc:///\S+)\Z")
 
+_HTTP = re.compile(r"(?:(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]*):)?(?P<port>[0-9]{1,5})")
+
 
 def boolean(value: object) -> bool:
     if not isinstance(value, bool):
@@ -99,6 +101,14 @@ def urls(value: object) -> tuple[str, ...]:
         if url.startswith("ipc://") and len(url.encode()) - len("ipc://") > 107:
             raise ValueError(f"{url!r} is too long: the path of a Unix socket has at most 107 bytes")
     return tuple(found)
+
+
+def http_address(value: object) -> str | None:
+    """HOST:PORT, or a port of this machine's. None: there is none."""
+    match = None if value is None else _HTTP.fullmatch(text(value))
+    if value is not None and (match is None or int(match["port"]) > 65535):
+        raise ValueError("must be None, or like '8080', '0.0.0.0:8080' or '[::1]:8080'")
+    return None if value is None else str(value)
 
 
 def names(value: object) -> tuple[str, ...]:
@@ -205,6 +215,8 @@ class Settings:
     hub_blocked_after = Setting(0.25, seconds)
     # Seconds after which the process ends when a task that blocks it cannot be ended. None: it is only logged.
     exit_when_blocked = Setting(None, some_seconds)
+    # Where probes and metrics are served; the flag --http goes before it. None: nobody asked for it.
+    http = Setting(None, http_address)
     # Files that are no Python code, and change what the code does (a .env, a YAML): saved, the daemon reloads.
     watch = Setting((), paths)
     # The node's name; None is the host's name. One node of a name at a time.

@@ -36,6 +36,11 @@ def register(function: TaskFunction[..., Any]) -> None:
     _functions[function.name] = function
 
 
+def knows(name: str) -> bool:
+    """Whether there is a task function of that name already."""
+    return name in _functions
+
+
 def find(name: str) -> TaskFunction[..., Any]:
     """The task function of that name: a registered one, else its module is imported to look for it there.
 

@@ -19,6 +19,7 @@ from ztaskd.cli import Exit
 from ztaskd.project import Refusal
 
 if TYPE_CHECKING:
+    from ztaskd.http.service import Http
     from ztaskd.reload.folders import Code
     from ztaskd.reload.link import Link
 
@@ -96,6 +97,7 @@ def _serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
             workers=_workers(options),
             multiprocess=options.multiprocess,
             handover=Handover(link, options.reload_grace, seat.leave) if link else None,
+            http=_http(options, link),
         )
         seat.take(conf.url[0], node.bind)
         project.load_tasks()
@@ -121,6 +123,19 @@ def _workers(options: argparse.Namespace) -> Any:
     memory = options.max_memory_per_child
     limits = Limits(options.max_tasks_per_child, None if memory is None else memory * 2**20)
     return Workers(options.worker_pool_size or os.cpu_count() or 1, options.loglevel, limits)
+
+
+def _http(options: argparse.Namespace, link: Link | None) -> Http | None:
+    """(Imported for those who want it.)"""
+    from django_ztask.conf import conf
+    from ztaskd.http import address
+
+    if options.http is None and conf.http is None:
+        return None
+    from ztaskd.http.service import Http
+
+    where = options.http or address.parse(str(conf.http))
+    return Http(where, told=options.http is not None, waits=bool(link and link.predecessor))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import os
 from enum import IntEnum
 
 from ztaskd.epilog import EPILOG
+from ztaskd.http import address
 
 
 class Exit(IntEnum):
@@ -35,7 +36,14 @@ MOST_AGE = 100 * 365.25 * 86400  # a hundred years: what is older has no date
 # Options that a command does not take.
 FOR_THE_DAEMON = (
     *("check", "noreload", "replayfailed", "logfile", "concurrency", "grace", "pidfile", "multiprocess"),
-    *("worker_pool_size", "max_tasks_per_child", "max_memory_per_child", "reload_grace", "reload_poll"),
+    *(
+        "worker_pool_size",
+        "max_tasks_per_child",
+        "max_memory_per_child",
+        "reload_grace",
+        "reload_poll",
+        "http",
+    ),
 )
 
 
@@ -65,6 +73,12 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
     add("-c", "--concurrency", type=positive, metavar="N", help="slots (default ZTASKD_CONCURRENCY, 100)")
     _add_workers(parser)
     add("--grace", type=_seconds, metavar="SECONDS", help="how long a stop waits (default ZTASKD_GRACE, 30)")
+    add(
+        "--http",
+        type=_address,
+        metavar="HOST:PORT",
+        help="serve /livez, /readyz and /metrics there (default ZTASKD_HTTP: nowhere); a PORT alone is this machine's",
+    )
     add("--pidfile", metavar="FILE", help="write the process id to FILE")
     _add_project(parser, None)
     add("--check", action="store_true", help="check settings, database and task modules, and exit")
@@ -157,6 +171,13 @@ def _level(text: str) -> int:
     if text.upper() not in LEVELS:
         raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(LEVELS)}")
     return LEVELS[text.upper()]
+
+
+def _address(text: str) -> address.Address:
+    try:
+        return address.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def positive(text: str) -> int:

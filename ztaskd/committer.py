@@ -74,6 +74,14 @@ class Committer:
         asked = self._commits.asked
         return 0.0 if asked is None else time.monotonic() - asked
 
+    def degraded(self) -> bool:
+        """True from an error of the database's on, until something could be written again."""
+        return self._commits.failing
+
+    def measure(self, committed: Callable[[int, float], None]) -> None:
+        """From now on, `committed(rows, seconds)` is called for each transaction of claims and ends, in the thread."""
+        self._commits.measure = committed
+
     def mark(self, task: Claimed) -> bool:
         """Writes down, synced, that an at_most_once task starts. False: it must not. Raises what the
         database raises: then it is not known, and it must not either."""

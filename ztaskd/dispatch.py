@@ -37,6 +37,7 @@ class Dispatcher:
         self.first, *self.others = self.lanes
         self.alarm = Alarm()
         self.unknown: dict[str, str] = {}  # task functions this node lacks, and why
+        self.announced = 0  # tasks that were named, ever
         self.draining = False
         self.paused = False  # no more are claimed for now; what was claimed runs
         self.drained = Event()
@@ -48,6 +49,7 @@ class Dispatcher:
 
     def named(self, ids: Sequence[str], later: float | None) -> None:
         """A message: these rows are due now, and another at `later`."""
+        self.announced += len(ids)
         if self.alarm.arm(later):
             self._earlier.set()
         if self.draining or self.paused:

@@ -7,6 +7,7 @@ exit codes: 0 stopped cleanly, 1 crash (or stopped at once by a second signal), 
 examples:
   ztaskd                                               while you develop: reloads when you save
   ztaskd --noreload -l INFO -f /var/log/ztaskd.log     in production, under a supervisor
+  ztaskd --noreload --http 8080                        /livez, /readyz and /metrics, for this machine alone
   ztaskd --noreload --replayfailed                     run the failed tasks again, oldest call first
   ztaskd --check                                       are settings, database and task modules fine?
   ztaskd list --status FAILED --since 1h               what has failed in the last hour?

@@ -56,7 +56,8 @@ class GroupCommit:
         self._answered = answered
         self._unknown: frozenset[str] = frozenset()
         self._refusals = Refusals(storage, boot, self.held, self._persist, self._emit)
-        self._failing = False
+        self.failing = False
+        self.measure: Callable[[int, float], None] | None = None  # of each transaction: its rows, its seconds
         self._synced = time.monotonic()
         self._dirty = False
 
@@ -134,6 +135,8 @@ class GroupCommit:
                 crashpoints.reach("claim-uncommitted", claimed)
             crashpoints.reach("finish-committed", batch.finishes)
             crashpoints.reach("claim-committed", claimed)
+            if self.measure is not None and self.asked is not None:
+                self.measure(len(batch.finishes) + len(claimed), time.monotonic() - self.asked)
             self._wrote(full, bool(claimed) or len(answer.fenced) < len(batch.finishes))
             for finish in batch.finishes:
                 self.held.pop(finish.task.id, None)
@@ -215,7 +218,7 @@ class GroupCommit:
                 return
 
     def _degraded(self, error: Exception) -> None:
-        self._failing = True
+        self.failing = True
         self._emit("journal_unavailable", error=error)
 
     def mark(self, connection: Any, task: Claimed) -> bool:
@@ -234,14 +237,14 @@ class GroupCommit:
     def _recovered(self) -> None:
         """After an error a commit may have happened unseen: rows that nobody here holds go back. Whether the
         journal works again is shown by a write only: a full disk can be read."""
-        if self._failing:
+        if self.failing:
             try:
                 with self.storage.transaction(True) as connection:
                     self.reconcile(connection)
                     self.touch(connection)
             except TROUBLE:
                 return
-            self._failing = False
+            self.failing = False
             self._emit("journal_back")
 
     def _emit(self, event: str, **fields: Any) -> None:

@@ -59,6 +59,7 @@ class Handover:
         for _ in range(2):
             with suppress(gevent.Timeout, *TROUBLE):  # what comes too late is found by a sweep
                 committer.call(_nothing, timeout=HANDED_BACK)
+        services.end("http")  # (last: whoever probes finds a door, but for a moment)
         self._let_go()
         self._link.released()
 

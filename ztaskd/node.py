@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import monkey
@@ -39,6 +39,9 @@ from ztaskd.watchdog import Watchdog
 from ztaskd.workers.pool import Workers
 from ztaskd.workers.temporary import TemporaryWorkers
 
+if TYPE_CHECKING:
+    from ztaskd.http.service import Http
+
 # Seconds between two looks after children that are idle.
 TEND = 0.5
 
@@ -59,6 +62,7 @@ class Node:
         workers: Workers,
         multiprocess: bool,
         handover: Handover | None,
+        http: Http | None = None,
     ) -> None:
         self.lease = lease
         self.grace = grace
@@ -74,6 +78,7 @@ class Node:
         self.intake = Intake(lease.url, Reader(self.dispatcher.named, lease.name, self.cancels.heard))
         self.services = Services(self._lost)
         self.handover = handover
+        self.http = http
         self.code = Exit.CLEAN
         self._hub_thread = thread_id()
         self._loop = gevent.get_hub().loop
@@ -87,7 +92,7 @@ class Node:
         """The first is that of tasks which do not say where they run."""
         died: Callable[[Any], None] = lambda dead: self._lost("slot", dead.exception)  # noqa: E731
         attempts.workers, attempts.suspects = self.workers, self.suspects
-        here = slots.Slots(self.concurrency, attempts.run, died)
+        here = self.slots = slots.Slots(self.concurrency, attempts.run, died)
         children = slots.Slots(self.workers.size, attempts.run_in_child, died)
         suspects = slots.Slots(self.suspects.size, attempts.run_suspect, died)
         self.watchdog = Watchdog(here, [(children, self.workers), (suspects, self.suspects)])
@@ -96,8 +101,10 @@ class Node:
         return [Lane(SLOTS, here), Lane(CHILDREN, children), SuspectsLane(suspects)]
 
     def bind(self) -> None:
-        """Takes the address. Raises AddressInUse or BadAddress."""
+        """Takes the address. Raises AddressInUse or BadAddress; Refusal for that of --http."""
         self.intake.bind()
+        if self.http is not None:
+            self.http.bind()
 
     def run(self, replay: bool, began: float) -> Exit:
         """Serves until a signal or a service that cannot be mended ends it. Returns the exit code."""
@@ -105,6 +112,8 @@ class Node:
         self.watchdog.start()
         self.committer.start()
         self.services.start("committer", self.committer.serve, mend=False)
+        if self.http is not None:
+            self.http.start(self)
         self.housekeeping.look_at_disk()
         self._take_stock(replay)
         self.services.start("intake", self.intake.serve)

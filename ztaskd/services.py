@@ -42,6 +42,10 @@ class Services:
         if greenlet is not None:
             greenlet.kill()
 
+    def runs(self, name: str) -> bool:
+        """Whether it has been started, and lives."""
+        return name in self._greenlets and not self._greenlets[name].dead
+
     def stop(self) -> None:
         """Ends all of them. Twice is fine."""
         self.stopping = True

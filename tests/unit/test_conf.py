@@ -34,6 +34,7 @@ DEFAULTS = {
     "ZTASKD_LEASE": 15.0,
     "ZTASKD_HUB_BLOCKED_AFTER": 0.25,
     "ZTASKD_EXIT_WHEN_BLOCKED": None,
+    "ZTASKD_HTTP": None,
     "ZTASKD_WATCH": (),
     "ZTASKD_NODE": socket.gethostname(),
 }
@@ -63,12 +64,14 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("ZTASKD_HUB_BLOCKED_AFTER", 0, 0.0),
     ("ZTASKD_HUB_BLOCKED_AFTER", 2, 2.0),
     ("ZTASKD_EXIT_WHEN_BLOCKED", 0.5, 0.5),
+    ("ZTASKD_HTTP", "0.0.0.0:8080", "0.0.0.0:8080"),
     ("ZTASKD_WATCH", [Path("/a/.env"), "flags.yaml"], ("/a/.env", "flags.yaml")),
     ("ZTASKD_NODE", "web-1.example_x@y", "web-1.example_x@y"),
 ]
 
 BAD: list[tuple[str, Any]] = [
     *[("ZTASKD_EXIT_WHEN_BLOCKED", value) for value in (0, -1, "5", True, NAN, INF)],
+    *[("ZTASKD_HTTP", value) for value in (8080, False, "", b"8080", "host")],
     *[("ZTASKD_WATCH", value) for value in (None, "flags.yaml", Path("flags.yaml"), [1], [""], {"a": 1})],
     *[("ZTASKD_KEEP", value) for value in (-1, True, "1d", float("nan"))],
     *[("ZTASKD_HEADROOM", value) for value in (-1, None, 1.5, True, "32M")],
