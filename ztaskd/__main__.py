@@ -23,7 +23,11 @@ def main() -> NoReturn:
     signal.signal(signal.SIGUSR1, lambda number, frame: None)  # until there is something to report
     from ztaskd import cli, syspath
     from ztaskd.again import program
+    from ztaskd.notify import manager
 
+    manager.take(os.environ)
+    if link is not None and link.notify is not None:
+        manager.use(link.pass_on, **link.notify)
     syspath.take_over()
     program.remember()
     options = cli.parse(program.arguments)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ztaskd import project
 from ztaskd.cli import Exit
+from ztaskd.notify import manager
 from ztaskd.project import Refusal
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def run(options: argparse.Namespace, link: Link | None) -> int:
     if link is not None:
         link.refused(told.code, str(told), told.final, _code(link))
     else:
+        manager.failed(str(told))
         _say(terminal, options, str(told))
     return told.code
 
@@ -46,6 +48,7 @@ def run(options: argparse.Namespace, link: Link | None) -> int:
 def _run(options: argparse.Namespace, began: float, link: Link | None) -> int:
     from ztaskd import logs, output
 
+    manager.booting("loading the project")
     project.setup_django(options)
     notes = project.check_project(fail_fast=not options.check)
     if options.check:
@@ -69,6 +72,7 @@ def _run(options: argparse.Namespace, began: float, link: Link | None) -> int:
 def serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
     from ztaskd.pidfile import written
 
+    manager.booting("looking at the journal")
     project.check_journal()
     with written(None if link else options.pidfile):  # (else the parent's)
         return _serve(options, began, link)
@@ -98,7 +102,9 @@ def _serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
             handover=Handover(link, options.reload_grace, seat.leave) if link else None,
         )
         seat.take(conf.url[0], node.bind)
+        manager.booting("loading the tasks")
         project.load_tasks()
+        manager.booting("ZTASKD_ON_LOAD")
         project.run_on_load()
         project.prepare_journal(journal)
         connections.close_all()

@@ -28,10 +28,12 @@ from ztaskd.housekeeping import Housekeeping
 from ztaskd.intake import Intake
 from ztaskd.lanes import CHILDREN, FEWER_SLOTS, MORE_CHILDREN, MOST_SUSPECTS, SLOTS, Lane, SuspectsLane
 from ztaskd.lease import Lease
+from ztaskd.notify import manager
 from ztaskd.reader import Reader
 from ztaskd.restart import Restart
 from ztaskd.services import Services, every
 from ztaskd.signals import Signals
+from ztaskd.signs import Signs
 from ztaskd.stopping import Stopping
 from ztaskd.storage import TROUBLE, storage_for
 from ztaskd.watchdog import Watchdog
@@ -71,6 +73,7 @@ class Node:
         self.cancels = Cancels(self.committer, self.dispatcher, lease.boot)
         self.intake = Intake(lease.url, Reader(self.dispatcher.named, lease.name, self.cancels.heard))
         self.services = Services(self._lost)
+        self.signs = Signs(self)
         self.handover = handover
         self.code = Exit.CLEAN
         self._hub_thread = thread_id()
@@ -103,6 +106,8 @@ class Node:
         self.watchdog.start()
         self.committer.start()
         self.services.start("committer", self.committer.serve, mend=False)
+        if manager.listens:
+            self.services.start("signs", self.signs.serve)
         self.housekeeping.look_at_disk()
         self._take_stock(replay)
         self.services.start("intake", self.intake.serve)
@@ -148,6 +153,7 @@ class Node:
             concurrency=self.concurrency,
             journal=conf.database,
         )
+        self.signs.ready()
 
     # -- serving ------------------------------------------------------------------------------------
 
