@@ -102,9 +102,7 @@ def _serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
             handover=Handover(link, options.reload_grace, seat.leave) if link else None,
         )
         seat.take(conf.url[0], node.bind)
-        manager.booting("loading the tasks")
         project.load_tasks()
-        manager.booting("ZTASKD_ON_LOAD")
         project.run_on_load()
         project.prepare_journal(journal)
         connections.close_all()

@@ -73,7 +73,7 @@ class Manager:
 
     def refused(self, reason: str) -> None:
         """The new code was; the old code serves on."""
-        self._refused = f"the new code was refused, the old code goes on: {_short(reason)}; "
+        self._refused = f"the new code was refused, the old code goes on: {_short(reason)}"
         self.ready(self._status)
 
     def stopping(self, seconds: float, status: str) -> None:
@@ -116,7 +116,7 @@ class Manager:
             self.pass_on("\n".join(" ".join(line.split()) for line in lines).encode(errors="replace"))
 
     def _line(self) -> str:
-        return f"STATUS={self._refused}{self._status}"
+        return f"STATUS={'; '.join(filter(None, [self._refused, self._status]))}"
 
     def _sent(self, text: bytes) -> bool:
         """True also when nobody is there to hear it."""
