@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """The console script `ztaskd`, and `python -m ztaskd`."""
-    link = _link()  # first: from here on we end when the reloader ends
+    _open_standard_descriptors()
+    link = _link()  # early: from here on we end when the reloader ends
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_booting)
     signal.signal(signal.SIGUSR1, lambda number, frame: None)  # until there is something to report
     from ztaskd import cli, syspath
     from ztaskd.again import program
+    from ztaskd.notify import manager
 
+    manager.take(os.environ)
+    if link is not None and link.notify is not None:
+        manager.use(link.pass_on, **link.notify)
     syspath.take_over()
     program.remember()
     options = cli.parse(program.arguments)
@@ -51,6 +56,15 @@ def main() -> NoReturn:
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, gone, or never there
             stream.flush()
     program.leave(code)
+
+
+def _open_standard_descriptors() -> None:
+    """rc.local may close 0, 1 and 2: then the hub's own would take their place, and end when the log takes it."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _link() -> Link | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ztaskd import syspath
+from ztaskd.notify import manager
 
 # What tells the program that it takes its own place.
 AGAIN = "ZTASKD_AGAIN"
@@ -105,7 +106,8 @@ class Program:
                 os.fchdir(self._folder)  # (a task may have gone elsewhere)
         for fd, kept in self._output.items():
             os.dup2(kept, fd)
-        command, environment = self._command(), {**self._environment, AGAIN: "1"}
+        command, environment = self._command(), {**self._environment, **manager.environment, AGAIN: "1"}
+        manager.alive()
         if self.starts_anew():  # (Python runs the handler of what came before the mask by now)
             os.execve(sys.executable, command, environment)
         return 0

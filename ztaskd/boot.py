@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ztaskd import project
 from ztaskd.cli import Exit
+from ztaskd.notify import manager
 from ztaskd.project import Refusal
 
 if TYPE_CHECKING:
@@ -26,10 +27,7 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace, link: Link | None) -> int:
     """The whole life of the process after gevent was patched in. Returns the exit code."""
-    from ztaskd import output
-
     began = time.perf_counter()
-    output.open_standard_descriptors()
     terminal = os.dup(2)
     try:
         return _run(options, began, link)
@@ -40,6 +38,7 @@ def run(options: argparse.Namespace, link: Link | None) -> int:
     if link is not None:
         link.refused(told.code, str(told), told.final, _code(link))
     else:
+        manager.failed(str(told))
         _say(terminal, options, str(told))
     return told.code
 
@@ -47,6 +46,7 @@ def run(options: argparse.Namespace, link: Link | None) -> int:
 def _run(options: argparse.Namespace, began: float, link: Link | None) -> int:
     from ztaskd import logs, output
 
+    manager.booting("loading the project")
     project.setup_django(options)
     notes = project.check_project(fail_fast=not options.check)
     if options.check:
@@ -70,6 +70,7 @@ def _run(options: argparse.Namespace, began: float, link: Link | None) -> int:
 def serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
     from ztaskd.pidfile import written
 
+    manager.booting("looking at the journal")
     project.check_journal()
     with written(None if link else options.pidfile):  # (else the parent's)
         return _serve(options, began, link)

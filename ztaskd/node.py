@@ -29,10 +29,12 @@ from ztaskd.intake import Intake
 from ztaskd.lanes import CHILDREN, FEWER_SLOTS, MORE_CHILDREN, MOST_SUSPECTS, SLOTS, Lane, SuspectsLane
 from ztaskd.lease import Lease
 from ztaskd.progress import EACH, Reports
+from ztaskd.notify import manager
 from ztaskd.reader import Reader
 from ztaskd.restart import Restart
 from ztaskd.services import Services, every
 from ztaskd.signals import Signals
+from ztaskd.signs import Signs
 from ztaskd.stopping import Stopping
 from ztaskd.storage import TROUBLE, storage_for
 from ztaskd.watchdog import Watchdog
@@ -77,6 +79,7 @@ class Node:
         self.cancels = Cancels(self.committer, self.dispatcher, lease.boot)
         self.intake = Intake(lease.url, Reader(self.dispatcher.named, lease.name, self.cancels.heard))
         self.services = Services(self._lost)
+        self.signs = Signs(self)
         self.handover = handover
         self.http = http
         self.code = Exit.CLEAN
@@ -114,6 +117,8 @@ class Node:
         self.services.start("committer", self.committer.serve, mend=False)
         if self.http is not None:
             self.http.start(self)
+        if manager.listens:
+            self.services.start("signs", self.signs.serve)
         self.housekeeping.look_at_disk()
         self._take_stock(replay)
         self.services.start("intake", self.intake.serve)
@@ -160,6 +165,7 @@ class Node:
             concurrency=self.concurrency,
             journal=conf.database,
         )
+        self.signs.ready()
 
     # -- serving ------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ztaskd.cli import Exit
+from ztaskd.notify import manager
 
 
 class Refusal(Exception):
@@ -146,6 +147,7 @@ def load_tasks() -> None:
 
     from django_ztask.conf import conf
 
+    manager.booting("loading the tasks")
     try:
         autodiscover_modules("tasks")
         for module in conf.imports:
@@ -161,6 +163,7 @@ def run_on_load() -> None:
     from django_ztask.conf import conf
 
     for path in conf.on_load:
+        manager.booting(f"ZTASKD_ON_LOAD, {path}")
         try:
             import_string(path)()
         except Exception:

@@ -15,6 +15,7 @@ from gevent.event import Event
 
 from ztaskd import events
 from ztaskd.again import program
+from ztaskd.notify import BOOT_STEP, manager
 from ztaskd.reload.bytecode import remove_doubtful
 
 # Seconds that a trial has.
@@ -37,6 +38,7 @@ class Restart:
 
     def _try(self) -> None:
         events.emit("note", text="HUP: is the new code fine?")
+        manager.reloading(TRIAL + BOOT_STEP)
         remove_doubtful()
         try:
             code, text = _check()
@@ -46,6 +48,7 @@ class Restart:
             return
         if code:
             events.emit("error", text=f"HUP: not restarted, the old code goes on. {text}")
+            manager.refused(text)
         else:
             events.emit("note", text="HUP: the new code is fine: finishing what runs, then starting it")
             program.wanted = True

@@ -44,11 +44,13 @@ class Stopping:
             handover.pass_on(self.node.committer, self.node.services, self.node.housekeeping)
         elif self.node.handover is not None and self.node.code is Exit.CLEAN:
             self.node.handover.stopping()
+        grace = grace if self.node.code is Exit.CLEAN else 0
+        if handover is None:
+            self.node.signs.drain(grace)
         running = self.node.dispatcher.running()
         if running:
             text = f"{what}: {len(running)} task(s) run, waiting up to {grace:g} s{hint}"
             events.emit("note", text=text)
-        grace = grace if self.node.code is Exit.CLEAN else 0
         goes_on = False
         if not self.node.dispatcher.drained.wait(grace):
             self.node.dispatcher.interrupt()

@@ -11,6 +11,7 @@ from contextlib import suppress
 from enum import Enum, auto
 
 from ztaskd.again import program
+from ztaskd.notify import manager
 from ztaskd.reload.protocol import FD, VARIABLE, Feed, Message, pack
 
 
@@ -34,6 +35,7 @@ class Child:
         given = {
             "parent": os.getpid(),
             "replay": replay,
+            "notify": {"watchdog": manager.watchdog} if manager.listens else None,
             "predecessor": None if predecessor is None else {"pid": predecessor.pid, "url": predecessor.url},
         }
         self.phase = Phase.BOOTING

@@ -17,6 +17,7 @@ from ztaskd.reload.folders import Code
 from ztaskd.reload.protocol import (
     FD,
     GO,
+    NOTIFY,
     READY,
     REFUSED,
     RELEASED,
@@ -37,12 +38,20 @@ HIGH = 100
 
 class Link:
     """Made by `take`. `replay`: whether --replayfailed, if given, is still to be done. `predecessor`: the process id
-    and the URL of the daemon that serves, if one does."""
+    and the URL of the daemon that serves, if one does. `notify`: how systemd wants to hear of us, if it does."""
 
-    def __init__(self, fd: int, parent: int, replay: bool, predecessor: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self,
+        fd: int,
+        parent: int,
+        replay: bool,
+        predecessor: Mapping[str, Any] | None,
+        notify: Mapping[str, Any] | None,
+    ) -> None:
         self.parent = parent
         self.replay = replay
         self.predecessor = predecessor
+        self.notify = notify
         high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH)
         os.close(fd)
         self._socket = socket.socket(fileno=high)
@@ -76,6 +85,10 @@ class Link:
 
     def stopping(self) -> None:
         self._say(STOPPING)
+
+    def pass_on(self, text: bytes) -> None:
+        """To systemd, which listens to the parent. Never waits: raises BlockingIOError when there is no room."""
+        self._socket.send(pack(NOTIFY, text=text.decode()), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
     def refused(self, number: int, reason: str, final: bool, code: Code) -> None:
         """Why this daemon does not come up, or does not go on, and its exit code."""

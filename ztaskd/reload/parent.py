@@ -6,6 +6,7 @@ Everything happens in one loop, in the main thread: signals, changes of code, wh
 from __future__ import annotations
 
 import argparse
+import math
 import selectors
 import signal
 import socket
@@ -17,6 +18,7 @@ from typing import Any
 
 from ztaskd.again import program
 from ztaskd.cli import Exit
+from ztaskd.notify import BOOT_STEP, manager
 from ztaskd.pidfile import written
 from ztaskd.project import Refusal
 from ztaskd.reload import say
@@ -71,12 +73,20 @@ class Parent:
             if program.hung_up:
                 self.reloader.changed(frozenset())
             while not self.reloader.over():
-                for key, _ in self.selector.select(self.reloader.wait())[:1]:  # (it may undo the others)
+                for key, _ in self.selector.select(self._wait())[:1]:  # (it may undo the others)
                     key.data()
                 self.reloader.tick()
             return self.reloader.code
         finally:
             self.watcher.stop()
+
+    def _wait(self) -> float | None:
+        """Seconds until there is something to do. While nobody serves, the sign of life is ours to give."""
+        wait = self.reloader.wait()
+        if manager.watchdog is None or self.reloader.serving is not None:
+            return wait
+        manager.alive()
+        return min(manager.watchdog / 2, math.inf if wait is None else wait)
 
     def listen(self, file: Any, callback: Callable[[], None]) -> None:
         self.selector.register(file, selectors.EVENT_READ, callback)
@@ -110,6 +120,7 @@ class Parent:
                     child.report()
             elif number == signal.SIGHUP and not self.terminal.is_gone():
                 say.logger.info("HUP: reloading")
+                manager.reloading(BOOT_STEP + self.reloader.grace)
                 self.reloader.changed(frozenset())
             else:
                 self._stop()

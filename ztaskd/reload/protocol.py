@@ -10,8 +10,9 @@ FD, VARIABLE = 3, "ZTASKD_RELOADER"
 
 # From the daemon: everything is loaded, it could take over (with what is to be watched, and its address) · it serves
 # · it has let go of the node's lock and address, and finishes what runs · it does not come up, and why · somebody has
-# told it to stop, by its own process id or ours.
+# told it to stop, by its own process id or ours · what systemd is to hear.
 READY, SERVING, RELEASED, REFUSED, STOPPING = "ready", "serving", "released", "refused", "stopping"
+NOTIFY = "notify"
 
 # To the daemon: take over · let the next one take over.
 GO, HAND_OVER = "go", "hand over"

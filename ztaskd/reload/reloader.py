@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ztaskd.cli import Exit
+from ztaskd.notify import manager
 from ztaskd.reload import protocol, say
 from ztaskd.reload.around import Loop, Watching
 from ztaskd.reload.bytecode import remove_bytecode
@@ -98,6 +99,9 @@ class Reloader:
                 self._released(child)
             elif word == protocol.STOPPING:
                 self._stops(child)
+            elif word == protocol.NOTIFY:
+                if child is (self.serving or self.coming):
+                    manager.pass_on(message["text"].encode())
             elif word == protocol.REFUSED:
                 child.refusal = message
                 self._watch(message)
@@ -178,6 +182,8 @@ class Reloader:
             self.stopping, self.code = True, code
         else:
             self.failures.not_come_up(child, self.serving is not None)
+            if self.serving is not None:
+                manager.refused(reason(child))
             if self._again:
                 self._boot()
 

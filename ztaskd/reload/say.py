@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ztaskd.cli import LOG_FORMAT
+from ztaskd.notify import manager
 from ztaskd.reload import sources
 
 # Files named in a line.
@@ -67,5 +68,6 @@ def to_terminal(text: str) -> None:
     """Why there is no daemon: to the terminal or the supervisor's log, and to the log file when that is open."""
     if any(isinstance(handler, _File) for handler in logger.handlers):
         logger.critical("%s", text)
+    manager.failed(text)
     with suppress(OSError):
         os.write(2, f"ztaskd: {text}\n".encode("utf-8", "backslashreplace"))
