@@ -9,6 +9,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from ztaskd import lastwords
 from ztaskd.reload.protocol import VARIABLE
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ def main() -> NoReturn:
     link = _link()  # first: from here on we end when the reloader ends
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_booting)
-    signal.signal(signal.SIGUSR1, lambda number, frame: None)  # until there is something to report
+    signal.signal(signal.SIGQUIT, _quit_booting)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda number, frame: None)  # until there is something to report, or a log
     from ztaskd import cli, syspath
     from ztaskd.again import program
 
@@ -65,6 +68,11 @@ def _link() -> Link | None:
 def _stop_booting(number: int, frame: object) -> None:
     """Until the node takes over the signals there is nothing to drain."""
     sys.exit(0)
+
+
+def _quit_booting(number: int, frame: object) -> None:
+    lastwords.say("QUIT: stopped at once", level="WARNING")
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ MOST_AGE = 100 * 365.25 * 86400  # a hundred years: what is older has no date
 FOR_THE_DAEMON = (
     *("check", "noreload", "replayfailed", "logfile", "concurrency", "grace", "pidfile", "multiprocess"),
     *("worker_pool_size", "max_tasks_per_child", "max_memory_per_child", "reload_grace", "reload_poll"),
+    "log_format",
 )
 
 
@@ -55,6 +56,12 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
         default=LEVELS["INFO"],
         metavar="LEVEL",
         help=f"{', '.join(LEVELS)} (default INFO)",
+    )
+    add(
+        "--log-format",
+        choices=["text", "json"],
+        default="text",
+        help="json: each line of the log is an object with task_id, function, attempt, duration_ms, ...",
     )
     add("-f", "--logfile", metavar="FILE", help="log to FILE, and what tasks print too (default: stdout)")
     add(

@@ -77,7 +77,7 @@ class Node:
         self._loop = gevent.get_hub().loop
         self._stop = Event()
         renew = handover.renew if handover else Restart(self._stop).ask
-        self.signals = Signals(self._stop.set, renew)
+        self.signals = Signals(self._stop.set, renew, handover.stopping if handover else None)
         slots.prepare_connections(self._hub_thread, thread_id)
         transport.deliver_to(self._deliver, self._deliver_cancels)
 

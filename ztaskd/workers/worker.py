@@ -126,7 +126,7 @@ class Worker:
             message = frames.from_child.decode(self._waiting.pop(0))
             if not isinstance(message, frames.Line):
                 return message
-            _log(message)
+            _log(message, self.pid)
 
     def is_alive(self) -> bool:
         """False when it has ended while nobody looked."""
@@ -171,16 +171,19 @@ def _spawn(name: str, level: int, fd: int, paper: int) -> int:
             (os.POSIX_SPAWN_DUP2, paper, sheet.FD),
         ],
         setsid=True,
-        setsigmask=[],
+        setsigmask=frames.GROUP_WIDE,
         setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM],
     )
 
 
-def _log(line: frames.Line) -> None:
+def _log(line: frames.Line, pid: int) -> None:
     """A child's line, as its own logger would have written it here."""
     logger = logging.getLogger(line.name)
     text = line.text if line.task is None else f"task {line.task}: {line.text}"
+    if line.exception:
+        text += f"\n{line.exception}"
     record = logger.makeRecord(line.name, line.level, "", 0, text, (), None)
     record.created = line.created
     record.msecs = (line.created % 1) * 1000
+    record.from_child = line, pid  # (for JSON)
     logger.handle(record)
