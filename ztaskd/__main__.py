@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """The console script `ztaskd`, and `python -m ztaskd`."""
-    link = _link()  # first: from here on we end when the reloader ends
+    _open_standard_descriptors()
+    link = _link()  # from here on we end when the reloader ends
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_booting)
     signal.signal(signal.SIGQUIT, _quit_booting)
@@ -54,6 +55,15 @@ def main() -> NoReturn:
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, gone, or never there
             stream.flush()
     program.leave(code)
+
+
+def _open_standard_descriptors() -> None:
+    """rc.local may close 0, 1 and 2: then libev, libzmq or a socket would get the numbers, and what is printed."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def _link() -> Link | None:

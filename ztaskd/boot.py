@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace, link: Link | None) -> int:
     """The whole life of the process after gevent was patched in. Returns the exit code."""
-    from ztaskd import output
-
     began = time.perf_counter()
-    output.open_standard_descriptors()
     terminal = os.dup(2)
     try:
         return _run(options, began, link)

@@ -220,15 +220,6 @@ class Console(Gathering, logging.StreamHandler[Any]):
         pass
 
 
-def open_standard_descriptors() -> None:
-    """rc.local may close 0, 1 and 2: then the next socket would become our standard output."""
-    for fd in (0, 1, 2):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-
-
 def open_log(path: str | None, look: Look | None = None) -> LogFile | Console:
     """The handler for -f PATH, or for standard output. Raises OSError when PATH cannot be written."""
     look = look or Formatter()

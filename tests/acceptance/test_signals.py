@@ -57,8 +57,8 @@ def test_usr2_opens_the_log_anew_for_lines_and_for_what_is_printed_in_slots_and_
     daemon.signal(signal.SIGUSR2)
     daemon.says("USR2: the log file was opened anew")
     before = old.read_text()
-    site.call("say.async_('here').result(20); say.using(pool='process').async_('there').result(20)")
-    assert [daemon.log.count(word) for word in ("here\n", "there\n")] == [2, 2]
+    site.call("say.async_('near').result(20); say.using(pool='process').async_('far').result(20)")
+    assert [daemon.log.count(word) for word in ("near\n", "far\n")] == [2, 2]
     assert old.read_text() == before
     # What cannot be opened is said, goes on, and is mended by the next one.
     old = daemon.path.rename(daemon.path.with_suffix(".2"))
@@ -75,7 +75,7 @@ def test_usr2_opens_the_log_anew_for_lines_and_for_what_is_printed_in_slots_and_
 
 def test_a_child_process_survives_what_is_sent_to_all_of_our_processes(site):
     daemon = site.start("--multiprocess", "--worker-pool-size", "1")
-    task_id = site.call(f"show(gated.async_('x', {str(site.gate)!r}).id)")
+    task_id = site.call(f"say.async_('up').result(20); show(gated.async_('x', {str(site.gate)!r}).id)")
     site.wait_status(task_id, "RUNNING")
     daemon.signal(signal.SIGUSR1)
     pid = int(daemon.says("worker-1 (pid ").split("worker-1 (pid ")[1].split(")")[0])
@@ -93,6 +93,7 @@ def test_with_the_reloader_usr2_and_quit_reach_all_that_run(edited):
     pids = {int(edited.wait_line("began", number)[2]) for number in ("far", "old")}
     edited.write("2")
     edited.wait_boots(2)  # (the old one finishes what it runs)
+    daemon.says("reloaded in ")
     pids.add(edited.serving())
     before = objects(daemon)
     assert {found["node"] for found in before[1:]} == {os.uname().nodename}
@@ -116,9 +117,8 @@ def test_quit_by_the_daemons_own_process_id_stops_all(edited):
 
 
 def test_while_it_boots_usr2_changes_nothing_and_quit_ends_it(edited):
-    edited.write(
-        "1", on_load=f"note('loads'); exec('while not os.path.exists({edited.gate}): time.sleep(0.01)')"
-    )
+    loop = f"while not os.path.exists({edited.gate}): time.sleep(0.01)"
+    edited.write("1", on_load=f'note("loads"); exec("{loop}")')
     daemon = edited.start(ready=False)
     daemon.says("watching ")
 
