@@ -73,7 +73,7 @@ def _look(options: argparse.Namespace) -> Look:
 
     if options.log_format == "text":
         return gathering.Formatter()
-    look = jsonlines.JsonLines(None, facts.of_current)
+    look = jsonlines.JsonLines(None, facts.of_current, facts.of_event)
     look.as_last_words()
     return look
 

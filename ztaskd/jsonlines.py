@@ -17,8 +17,8 @@ import msgspec
 
 from ztaskd import lastwords
 
-# What the line that is being written is about: fields of ours. (Each greenlet and thread has its own.)
-about: ContextVar[Mapping[str, Any]] = ContextVar("about", default={})  # noqa: B039 (nobody changes it)
+# What the line that is being written is about: an event of ours, and its fields. (Each greenlet and thread has its own.)
+about: ContextVar[tuple[str, dict[str, Any]] | None] = ContextVar("about", default=None)
 
 # What every record has, and what formatting adds to it; all else was given as `extra`.
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "from_child"}
@@ -29,19 +29,29 @@ _ODD = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 class JsonLines(logging.Formatter):
     """`node`: its name, as far as it is known. `task`: gives the fields of the task that is running where it is called,
-    or none."""
+    or none. `facts`: those of an event."""
 
-    def __init__(self, node: str | None, task: Callable[[], Mapping[str, Any]] = dict) -> None:
+    def __init__(
+        self,
+        node: str | None,
+        task: Callable[[], Mapping[str, Any]] = dict,
+        facts: Callable[[str, dict[str, Any]], Mapping[str, Any]] = lambda event, fields: {},
+    ) -> None:
         super().__init__()
         self.node = node
         self._task = task
+        self._facts = facts
         self._clock = 0, "", ""  # (one value: threads share it)
 
     def line(self, created: float, level: str, text: str, what: Mapping[str, Any] | None = None) -> str:
         """A line of ours, past logging. `created` in epoch seconds; `what` it is about."""
         fields = self._begin(created, level, "ztaskd", text)
-        fields.update(about.get() if what is None else what)
+        fields.update(self._about() if what is None else what)
         return encode(fields)
+
+    def _about(self) -> Mapping[str, Any]:
+        event = about.get()
+        return {} if event is None else self._facts(*event)
 
     def format(self, record: logging.LogRecord) -> str:
         text, what, exception, extra = _of_child(record) or self._of_ours(record)
@@ -56,7 +66,7 @@ class JsonLines(logging.Formatter):
     def _of_ours(
         self, record: logging.LogRecord
     ) -> tuple[str, Mapping[str, Any], str | None, Mapping[str, Any]]:
-        what = about.get() if record.name == "ztaskd" else {}
+        what = self._about() if record.name == "ztaskd" else {}
         text, exception = record.getMessage(), exception_of(record, self)
         if told := what.get("exception"):
             text = text.removesuffix(f"\n{told}")

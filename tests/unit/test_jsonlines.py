@@ -32,7 +32,7 @@ class Log(gathering.Gathering):
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
-        super().__init__(jsonlines.JsonLines("shop-1", facts.of_current))
+        super().__init__(jsonlines.JsonLines("shop-1", facts.of_current, facts.of_event))
         self.setFormatter(self.look)
         self.texts: list[str] = []
 
