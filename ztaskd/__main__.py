@@ -9,6 +9,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from ztaskd import lastwords
 from ztaskd.reload.protocol import VARIABLE
 
 if TYPE_CHECKING:
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 def main() -> NoReturn:
     """The console script `ztaskd`, and `python -m ztaskd`."""
     _open_standard_descriptors()
-    link = _link()  # early: from here on we end when the reloader ends
+    link = _link()  # from here on we end when the reloader ends
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_booting)
-    signal.signal(signal.SIGUSR1, lambda number, frame: None)  # until there is something to report
+    signal.signal(signal.SIGQUIT, _quit_booting)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda number, frame: None)  # until there is something to report, or a log
     from ztaskd import cli, syspath
     from ztaskd.again import program
     from ztaskd.notify import manager
@@ -59,12 +62,12 @@ def main() -> NoReturn:
 
 
 def _open_standard_descriptors() -> None:
-    """rc.local may close 0, 1 and 2: then the hub's own would take their place, and end when the log takes it."""
+    """rc.local may close 0, 1 and 2: then libev, libzmq or a socket would get the numbers, and what is printed."""
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def _link() -> Link | None:
@@ -79,6 +82,11 @@ def _link() -> Link | None:
 def _stop_booting(number: int, frame: object) -> None:
     """Until the node takes over the signals there is nothing to drain."""
     sys.exit(0)
+
+
+def _quit_booting(number: int, frame: object) -> None:
+    lastwords.say("QUIT: stopped at once", level="WARNING")
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,10 @@ from ztaskd.notify import manager
 # What tells the program that it takes its own place.
 AGAIN = "ZTASKD_AGAIN"
 
-# Signals that the program minds from its first moment on. (main() has set USR1's handler when they are let in.)
-MINDED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
+# Signals that the program minds from its first moment on. (main() has set its handlers when they are let in.)
+MINDED = {
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2),
+}
 
 # Kept descriptors get numbers from this one on, out of a careless task's way.
 HIGH = 100
@@ -67,7 +69,7 @@ class Program:
             {**self._environment, **variables},
             file_actions=file_actions,
             setsid=True,
-            setsigmask=[],
+            setsigmask=MINDED,  # until it minds them
             setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM],
         )
 

@@ -1,4 +1,4 @@
-"""SIGUSR1 wakes the watchdog's thread, whatever the hub's thread is doing: C code, too."""
+"""SIGUSR1 wakes the watchdog's thread, whatever the hub's thread is doing: C code, too. And QUIT ends the process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from contextlib import suppress
 
 from gevent import monkey
 
+from ztaskd import lastwords
+from ztaskd.cli import Exit
+
 poll = monkey.get_original("select", "poll")
 sleep = monkey.get_original("time", "sleep")
 
@@ -17,6 +20,9 @@ sleep = monkey.get_original("time", "sleep")
 HIGH = 100
 
 NUMBER = int(signal.SIGUSR1)
+
+# Seconds in which the hub's thread obeys QUIT itself, unless it is in C code.
+MOMENT = 0.2
 
 
 class Bell:
@@ -39,9 +45,13 @@ class Bell:
         found = self._poll.poll(None if seconds is None else seconds * 1000)
         if not found:
             return False
-        rung = False
+        numbers = b""
         with suppress(OSError):
-            rung = NUMBER in os.read(self._reads, 4096)
+            numbers = os.read(self._reads, 4096)
+        if signal.SIGQUIT in numbers:
+            sleep(MOMENT)
+            lastwords.leave("QUIT", Exit.CRASH)
+        rung = NUMBER in numbers
         if found[0][1] & ~select.POLLIN:  # a task has closed it: no reason to spin
             sleep(1.0 if seconds is None else seconds)
         return rung

@@ -20,6 +20,12 @@ class Culprit:
             f"task {self.id} {self.function}" if self.id else "the daemon itself (or a greenlet of a library)"
         )
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a line about it says in JSON."""
+        who = {"task_id": self.id, "function": self.function} if self.id else {}
+        return {"event": "blocked", **who}
+
 
 OWN = Culprit()
 

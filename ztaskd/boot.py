@@ -14,12 +14,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ztaskd import project
+from ztaskd import lastwords, project
 from ztaskd.cli import Exit
 from ztaskd.notify import manager
 from ztaskd.project import Refusal
 
 if TYPE_CHECKING:
+    from ztaskd.gathering import Look
     from ztaskd.http.service import Http
     from ztaskd.reload.folders import Code
     from ztaskd.reload.link import Link
@@ -44,9 +45,11 @@ def run(options: argparse.Namespace, link: Link | None) -> int:
 
 
 def _run(options: argparse.Namespace, began: float, link: Link | None) -> int:
+    from django_ztask.conf import conf
     from ztaskd import logs, output
 
     manager.booting("loading the project")
+    look = _look(options)
     project.setup_django(options)
     notes = project.check_project(fail_fast=not options.check)
     if options.check:
@@ -57,7 +60,8 @@ def _run(options: argparse.Namespace, began: float, link: Link | None) -> int:
         print("ztaskd: settings, database and task modules are fine")
         return Exit.CLEAN
     try:
-        handler = output.open_log(options.logfile)
+        look.node = conf.node
+        handler = output.open_log(options.logfile, look)
     except OSError as error:
         raise Refusal(Exit.USAGE, f"--logfile: cannot write {options.logfile}: {error.strerror}") from None
     logs.configure(handler, options.loglevel)
@@ -65,6 +69,17 @@ def _run(options: argparse.Namespace, began: float, link: Link | None) -> int:
     for note in notes:
         log.warning("%s", note)
     return serve(options, began, link)
+
+
+def _look(options: argparse.Namespace) -> Look:
+    """Of the log's lines; from here on, of last words, too. (The node's name is not known yet.)"""
+    from ztaskd import facts, gathering, jsonlines
+
+    if options.log_format == "text":
+        return gathering.Formatter()
+    look = jsonlines.JsonLines(None, facts.of_current, facts.of_event)
+    look.as_last_words()
+    return look
 
 
 def serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
@@ -182,7 +197,4 @@ def _say(terminal: int, options: argparse.Namespace, text: str) -> None:
     """To the terminal (or the supervisor's log), and to the log file when that is open."""
     if options.logfile and logging.getLogger("ztaskd").handlers:
         logging.getLogger("ztaskd").critical("%s", text)
-    try:
-        os.write(terminal, f"ztaskd: {text}\n".encode("utf-8", "backslashreplace"))
-    except OSError:
-        pass
+    lastwords.say(text, terminal)

@@ -36,14 +36,8 @@ MOST_AGE = 100 * 365.25 * 86400  # a hundred years: what is older has no date
 # Options that a command does not take.
 FOR_THE_DAEMON = (
     *("check", "noreload", "replayfailed", "logfile", "concurrency", "grace", "pidfile", "multiprocess"),
-    *(
-        "worker_pool_size",
-        "max_tasks_per_child",
-        "max_memory_per_child",
-        "reload_grace",
-        "reload_poll",
-        "http",
-    ),
+    *("worker_pool_size", "max_tasks_per_child", "max_memory_per_child", "reload_grace", "reload_poll"),
+    *("http", "log_format"),
 )
 
 
@@ -63,6 +57,12 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
         default=LEVELS["INFO"],
         metavar="LEVEL",
         help=f"{', '.join(LEVELS)} (default INFO)",
+    )
+    add(
+        "--log-format",
+        choices=["text", "json"],
+        default="text",
+        help="json: each line of the log is an object with task_id, function, attempt, duration_ms, ...",
     )
     add("-f", "--logfile", metavar="FILE", help="log to FILE, and what tasks print too (default: stdout)")
     add(

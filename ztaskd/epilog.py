@@ -1,13 +1,15 @@
 """What `ztaskd --help` says at its end."""
 
 EPILOG = """\
-exit codes: 0 stopped cleanly, 1 crash (or stopped at once by a second signal), 2 usage or settings,
+exit codes: 0 stopped cleanly, 1 crash (or stopped at once by QUIT or a second signal), 2 usage or settings,
 3 address or node name in use, 4 pidfile, 5 database unreachable or not migrated, 6 no such task
 
 examples:
   ztaskd                                               while you develop: reloads when you save
   ztaskd --noreload -l INFO -f /var/log/ztaskd.log     in production, under a supervisor
   ztaskd --noreload --http 8080                        /livez, /readyz and /metrics, for this machine alone
+  ztaskd --noreload --log-format json -f ztaskd.log    for who collects logs: each line is a JSON object
+  kill -USR2 $(cat ztaskd.pid)                         logrotate's postrotate (with --pidfile ztaskd.pid)
   ztaskd --noreload --replayfailed                     run the failed tasks again, oldest call first
   ztaskd --check                                       are settings, database and task modules fine?
   ztaskd list --status FAILED --since 1h               what has failed in the last hour?
@@ -19,7 +21,11 @@ examples:
   ztaskd prune --older-than 7d --dry-run               how many tasks succeeded more than a week ago?
   ztaskd replay --help                                 each command has a help, and examples, of its own
 
-Signals: TERM or INT finishes what runs (up to --grace seconds), a second one stops at once. HUP reads the code
-anew: by a take-over, or (--noreload) by a stop and a start with the same process id, if the new code is fine.
-USR1 logs what every slot and child process does (task, age, stack), and which task functions have blocked the daemon.
+signals (to the process id in --pidfile):
+  TERM, INT    finishes what runs (up to --grace seconds), and exits 0; a second one stops at once
+  QUIT         stops at once, exits 1; what ran is recovered at the next start
+  HUP          reads the code anew: by a take-over, or (--noreload) by a stop and a start with the same process id, if
+               the new code is fine
+  USR1         logs what every slot and child process does (task, age, stack), and who has blocked the daemon
+  USR2         opens the log file anew, for logrotate
 """

@@ -6,8 +6,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from ztaskd import events, tasklines
+from ztaskd import events, facts, tasklines
+from ztaskd.jsonlines import JsonLines
 from ztaskd.quiet import Quiet
+from ztaskd.reopening import Reopening
 
 # Seconds between two lines about a journal that is still not to be written.
 DEGRADED = 10.0
@@ -27,7 +29,19 @@ def configure(handler: logging.Handler, level: int) -> None:
     if not root.handlers:
         root.addHandler(handler)
         root.setLevel(level or 1)
-    events.subscribe(write)
+    events.subscribe(facts.told(write) if isinstance(handler.formatter, JsonLines) else write)
+
+
+def reopen() -> None:
+    """USR2. What keeps the file from being opened anew is said on the old one."""
+    files = [handler for handler in logger.handlers if isinstance(handler, Reopening)]
+    if not files:
+        events.emit(
+            "note",
+            text="USR2: there is no log file to be opened anew (without -f the log is standard output)",
+        )
+    elif all(handler.reopen() for handler in files):
+        events.emit("note", text="USR2: the log file was opened anew")
 
 
 def write(event: str, fields: dict[str, Any]) -> None:

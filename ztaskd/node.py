@@ -28,8 +28,8 @@ from ztaskd.housekeeping import Housekeeping
 from ztaskd.intake import Intake
 from ztaskd.lanes import CHILDREN, FEWER_SLOTS, MORE_CHILDREN, MOST_SUSPECTS, SLOTS, Lane, SuspectsLane
 from ztaskd.lease import Lease
-from ztaskd.progress import EACH, Reports
 from ztaskd.notify import manager
+from ztaskd.progress import EACH, Reports
 from ztaskd.reader import Reader
 from ztaskd.restart import Restart
 from ztaskd.services import Services, every
@@ -87,7 +87,7 @@ class Node:
         self._loop = gevent.get_hub().loop
         self._stop = Event()
         renew = handover.renew if handover else Restart(self._stop).ask
-        self.signals = Signals(self._stop.set, renew)
+        self.signals = Signals(self._stop.set, renew, handover.stopping if handover else None)
         slots.prepare_connections(self._hub_thread, thread_id)
         transport.deliver_to(self._deliver, self._deliver_cancels)
 

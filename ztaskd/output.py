@@ -11,13 +11,12 @@ import os
 import select
 import stat
 import sys
-from logging.handlers import WatchedFileHandler
 from typing import Any
 
 from gevent import monkey
 
-from ztaskd.cli import LOG_FORMAT
-from ztaskd.gathering import Formatter, Gathering, Lines
+from ztaskd.gathering import Formatter, Gathering, Lines, Look
+from ztaskd.reopening import Reopening
 
 # Bytes that a pipe which is ready takes without blocking.
 CHUNK = 4096
@@ -133,7 +132,7 @@ class Output(io.TextIOBase):
     def write_bytes(self, data: bytes) -> None:
         try:
             while data and self._is_ready():
-                data = data[os.write(self._fd, data[:CHUNK]) :]
+                data = data[os.write(self._fd, data if self._poll is None else data[:CHUNK]) :]
         except OSError:
             pass
 
@@ -175,15 +174,15 @@ class _Bytes(io.RawIOBase):
         return len(data)
 
 
-class LogFile(Gathering, WatchedFileHandler):
+class LogFile(Gathering, Reopening):
     """The -f file: opened anew when it was rotated away; stdout and stderr follow it. What cannot be
     written is counted and said when there is room again."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, look: Look) -> None:
         self.dropped = 0
-        Gathering.__init__(self)
-        WatchedFileHandler.__init__(self, path, encoding="utf-8", errors="backslashreplace")
-        self._redirect()
+        Gathering.__init__(self, look)
+        Reopening.__init__(self, path)
+        self.opened()
 
     def emit(self, record: logging.LogRecord) -> None:
         dropped = self.dropped
@@ -195,16 +194,10 @@ class LogFile(Gathering, WatchedFileHandler):
         except Exception:
             self.handleError(record)
 
-    def reopenIfNeeded(self) -> None:
-        before = self.stream
-        super().reopenIfNeeded()
-        if self.stream is not before:
-            self._redirect()
-
     def handleError(self, record: logging.LogRecord) -> None:
         self.dropped += record.count if isinstance(record, Lines) else 1
 
-    def _redirect(self) -> None:
+    def opened(self) -> None:
         if self.stream is not None:
             os.dup2(self.stream.fileno(), 1)
             os.dup2(self.stream.fileno(), 2)
@@ -219,17 +212,18 @@ def _lost(lines: int) -> logging.LogRecord:
 class Console(Gathering, logging.StreamHandler[Any]):
     """Standard output, where a reader that is gone costs lines, never work."""
 
-    def __init__(self, stream: Any) -> None:
-        Gathering.__init__(self)
+    def __init__(self, stream: Any, look: Look | None = None) -> None:
+        Gathering.__init__(self, look)
         logging.StreamHandler.__init__(self, stream)
 
     def handleError(self, record: logging.LogRecord) -> None:
         pass
 
 
-def open_log(path: str | None) -> logging.Handler:
+def open_log(path: str | None, look: Look | None = None) -> LogFile | Console:
     """The handler for -f PATH, or for standard output. Raises OSError when PATH cannot be written."""
-    handler = LogFile(path) if path else Console(Output(1))
+    look = look or Formatter()
+    handler = LogFile(path, look) if path else Console(Output(1), look)
     sys.stdout, sys.stderr = Output(1), Output(2)
-    handler.setFormatter(Formatter(LOG_FORMAT))
+    handler.setFormatter(look)
     return handler

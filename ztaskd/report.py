@@ -14,6 +14,7 @@ from django_ztask.rows import Claimed
 from ztaskd import stacks
 from ztaskd.awaiting import Call
 from ztaskd.blockings import Totals
+from ztaskd.facts import Facts, of_task
 from ztaskd.slots import Slots
 from ztaskd.stacks import Place, Reader
 from ztaskd.workers.pool import Workers
@@ -36,8 +37,8 @@ class Report:
         self.reader = reader
         self.totals = totals
 
-    def write(self, write: Callable[[str], None], current: Any, stack: list[Place], hub: str) -> None:
-        """Entry by entry. `current`: the greenlet that runs, if it is a slot's, with the stack of its thread; `hub`:
+    def write(self, write: Callable[..., None], current: Any, stack: list[Place], hub: str) -> None:
+        """Entry by entry, with the facts about it. `current`: the greenlet that runs, if it is a slot's, with the stack of its thread; `hub`:
         what there is to say of the hub."""
         here, pools = list(self.slots.running.items()), [workers for _, workers in self.children]
         busy = {task_id: worker for workers in pools for task_id, worker in workers.busy().items()}
@@ -50,26 +51,29 @@ class Report:
             running = greenlet is current
             found = stack if running else _waiting(greenlet)
             what = f"a slot: {_describe(task, self.slots.began.get(greenlet))}{', running now' if running else ''}"
-            write(what + self._indented(found))
+            write(what + self._indented(found), of_task(task))
         for places, _ in self.children:
             for greenlet, task in list(places.running.items()):
                 if task.id not in busy:
-                    write(f"no child process yet: {_describe(task, places.began.get(greenlet))}")
-        for entry in self._busy(busy):
-            write(entry)
+                    write(
+                        f"no child process yet: {_describe(task, places.began.get(greenlet))}", of_task(task)
+                    )
+        for entry, known in self._busy(busy):
+            write(entry, known)
         for worker in idle:
             write(f"{_name(worker)}: idle after {worker.tasks} task(s)")
         for line in self.totals.lines():
             write(line)
         write("SIGUSR1: that is all")
 
-    def _busy(self, busy: dict[str, Worker]) -> Iterator[str]:
+    def _busy(self, busy: dict[str, Worker]) -> Iterator[tuple[str, Facts]]:
         waiting = {worker: task_id for task_id, worker in busy.items()}
         for worker in list(waiting):
             if worker.is_alive():
                 worker.ask_stack()
             else:
-                yield f"{_name(worker)}: it is gone; its task {waiting.pop(worker)} is being ended"
+                text = f"{_name(worker)}: it is gone; its task {waiting[worker]} is being ended"
+                yield text, {"task_id": waiting.pop(worker)}
         deadline = time.monotonic() + ANSWER
         before: dict[Worker, str] = {}
         while waiting:
@@ -78,7 +82,7 @@ class Report:
                 text = worker.read_stack()
                 late = time.monotonic() > deadline
                 if late or (text and text == before.get(worker)):  # (it is written piece by piece)
-                    yield self._child(worker, waiting.pop(worker), text)
+                    yield self._child(worker, waiting.pop(worker), text), of_task(worker.current[0])
                 before[worker] = text
 
     def _child(self, worker: Worker, task_id: str, text: str) -> str:

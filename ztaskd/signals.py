@@ -1,16 +1,17 @@
-"""TERM and INT, which stop the node, and HUP, which asks for new code. Handlers may run inside any task: they only
-count, and wake the hub.
+"""TERM and INT, which stop the node, QUIT, which ends it, HUP, which asks for new code, and USR2, for a log file that is
+opened anew. Handlers may run inside any task: they only count, and wake the hub.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import gevent
 
+from ztaskd import lastwords, logs
 from ztaskd.again import program
 from ztaskd.cli import Exit
 from ztaskd.terminal import Terminal
@@ -21,12 +22,17 @@ SAME_REQUEST = 0.1
 
 
 class Signals:
-    """`stop` and `renew` are called on the hub; `stop` also when the terminal is closed."""
+    """`stop` and `renew` are called on the hub; `stop` also when the terminal is closed. `leaving`: who wants to know
+    that the process ends at once."""
 
-    def __init__(self, stop: Callable[[], None], renew: Callable[[], None]) -> None:
+    def __init__(
+        self, stop: Callable[[], None], renew: Callable[[], None], leaving: Callable[[], None] | None = None
+    ) -> None:
         self.stops = 0
         self._stop = stop
         self._renew = renew
+        self._leaving = leaving
+        self._reopen = False
         self._hung_up = program.hung_up
         self._terminal = Terminal()
         self._last = float("-inf")
@@ -37,6 +43,8 @@ class Signals:
         self._wake.start(self._tell)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._count)
+        signal.signal(signal.SIGQUIT, self._quit)
+        signal.signal(signal.SIGUSR2, self._note_log)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # (nohup means it)
             signal.signal(signal.SIGHUP, self._note)
         self._hung_up = self._hung_up or program.hung_up
@@ -50,9 +58,19 @@ class Signals:
             self.stops += 1
         self._last = now
         if self.stops > 1:
-            # No logging, whose lock may be held here. (stderr is the log's.)
-            os.write(2, b"ztaskd: second signal: stopped at once; what ran is recovered at the next start\n")
-            os._exit(Exit.CRASH)
+            lastwords.leave("second signal", Exit.CRASH)
+        self._wake.send()
+
+    def _quit(self, number: int, frame: object) -> None:
+        """(With a core, Python's own way, nobody would be helped.)"""
+        program.stopped = True
+        if self._leaving is not None:
+            with suppress(Exception):
+                self._leaving()
+        lastwords.leave("QUIT", Exit.CRASH)
+
+    def _note_log(self, number: int, frame: object) -> None:
+        self._reopen = True
         self._wake.send()
 
     def _note(self, number: int, frame: object) -> None:
@@ -60,6 +78,9 @@ class Signals:
         self._wake.send()
 
     def _tell(self) -> None:
+        if self._reopen:
+            self._reopen = False
+            gevent.spawn(logs.reopen)  # (it may wait for the log's lock)
         if self.stops:
             self._stop()
         if self._hung_up:

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
+from typing import Any
 
+from ztaskd.gathering import Formatter, Gathering
 from ztaskd.output import Output, standard
 
 
@@ -19,12 +22,13 @@ class Straight:
             fd = standard.duplicate(1)
         self._output = Output(fd)
         self._logger = logging.getLogger("ztaskd")
+        ours = [handler.look for handler in self._logger.handlers if isinstance(handler, Gathering)]
+        self._look = ours[0] if ours else Formatter()
 
-    def write(self, level: int, text: str, always: bool = False) -> None:
-        """One entry, unless the log leaves out its level (and not `always`)."""
+    def write(
+        self, level: int, text: str, what: Mapping[str, Any] | None = None, *, always: bool = False
+    ) -> None:
+        """One entry, and what it is about, unless the log leaves out its level (and not `always`)."""
         if level < self._logger.level and not always:
             return
-        now = time.time()
-        clock = time.strftime(logging.Formatter.default_time_format, time.localtime(now))
-        name = logging.getLevelName(level)
-        self._output.write(f"{clock},{int(now % 1 * 1000):03d} ztaskd {name} {text}\n")
+        self._output.write(f"{self._look.line(time.time(), logging.getLevelName(level), text, what)}\n")

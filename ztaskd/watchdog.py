@@ -42,10 +42,9 @@ allocate_lock = monkey.get_original("_thread", "allocate_lock")
 start_new_thread = monkey.get_original("_thread", "start_new_thread")
 sleep = monkey.get_original("time", "sleep")
 
-# Looks within the time after which the hub counts as blocked. (One of them while it has nothing to do.)
-LOOKS = 4
-
-SHORTEST = 0.005  # seconds between two of them
+# Looks within the time after which the hub counts as blocked (one of them while it has nothing to do), and the shortest
+# pause between two, in seconds.
+LOOKS, SHORTEST = 4, 0.005
 
 # Seconds after which a blocking that lasts is told; and again whenever it has become twice as long.
 LASTING = 1.0
@@ -77,8 +76,7 @@ class Watchdog:
         self._turn = -1  # of the hub at the last look; when it began, or later; when that look was
         self._turned = self._looked = time.monotonic()
         self._blocking: Blocking | None = None
-        self._put_off = 0.0
-        self._quiet = Kinds()
+        self._put_off, self._quiet = 0.0, Kinds()
         self._looking = allocate_lock()
 
     def start(self) -> None:
@@ -144,7 +142,7 @@ class Watchdog:
             return
         if blocking.samples.total() > 1 and seconds >= max(LASTING, 2 * blocking.said):
             blocking.said = seconds
-            self._straight.write(logging.WARNING, blocking.tell(seconds, over=False))
+            self._straight.write(logging.WARNING, blocking.tell(seconds, over=False), culprit.facts)
         self._end(blocking, culprit, limits.of(culprit.id), now)
 
     def _culprit(self, greenlet: Any) -> Culprit | None:
@@ -160,9 +158,10 @@ class Watchdog:
         seconds = 0.0 if blocking is None else ended - blocking.began
         if blocking is not None and seconds >= self._after:
             self.totals.add(blocking, seconds)
-            kind = next(iter(blocking.shares())).function
-            if (left_out := self._quiet.left_out(kind)) is not None:
-                self._straight.write(logging.WARNING, blocking.tell(seconds, over=True) + more(left_out))
+            culprit = next(iter(blocking.shares()))
+            if (left_out := self._quiet.left_out(culprit.function)) is not None:
+                text = blocking.tell(seconds, over=True) + more(left_out)
+                self._straight.write(logging.WARNING, text, culprit.facts)
 
     # -- ending what does not end by itself -----------------------------------------------------------
 
@@ -193,6 +192,7 @@ class Watchdog:
             logging.ERROR,
             f"{culprit} blocks the daemon beyond its timeout of {limit.seconds:g} s and {why} at "
             f"{blocking.place(culprit)}; {ADVICE}; {after}",
+            culprit.facts,
         )
 
     def _exit_later(self, blocking: Blocking, culprit: Culprit, since: float, now: float) -> None:
@@ -206,6 +206,7 @@ class Watchdog:
             logging.CRITICAL,
             f"{culprit} has blocked the daemon for {now - blocking.began:.1f} s at {blocking.place(culprit)}: the "
             "process ends (ZTASKD_EXIT_WHEN_BLOCKED); what it ran is recovered at the next start",
+            culprit.facts,
         )
         os._exit(Exit.CRASH)
 
@@ -213,8 +214,8 @@ class Watchdog:
         """C code that keeps the interpreter's lock lets no Python thread run, not even this one: a thread in C
         writes down the stacks then, unless it is put off in time."""
         seconds = STUCK if self._exit_after is None else self._exit_after + PUT_OFF
-        fd = standard.duplicate(2)
-        faulthandler.dump_traceback_later(seconds, exit=self._exit_after is not None, file=fd)
+        last = self._exit_after is not None
+        faulthandler.dump_traceback_later(seconds, exit=last, file=standard.duplicate(2))
 
     # -- SIGUSR1 --------------------------------------------------------------------------------------
 
@@ -222,8 +223,7 @@ class Watchdog:
         found = stacks.of_thread(self._hub_thread)
         hub = "the hub turns" if self._after else "nobody watches the hub (ZTASKD_HUB_BLOCKED_AFTER)"
         if self._blocking is not None:
-            seconds = time.monotonic() - self._blocking.began
-            hub = f"the hub has not turned for {seconds:.1f} s"
+            hub = f"the hub has not turned for {time.monotonic() - self._blocking.began:.1f} s"
         write = partial(self._straight.write, logging.INFO, always=True)
         self._report.write(write, running(found), stacks.places(found), hub)
 

@@ -162,13 +162,14 @@ def test_many_hups_do_not_end_it(edited):
     assert daemon.stop() == 0
 
 
-def test_a_report_that_is_asked_for_while_it_takes_its_own_place_does_not_end_it(edited):
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_what_is_asked_for_while_it_takes_its_own_place_does_not_end_it(edited, number):
     daemon = start(edited)
     edited.write("2")
     daemon.signal(signal.SIGHUP)
 
     def ready_again():
-        daemon.signal(signal.SIGUSR1)
+        daemon.signal(number)
         return daemon.log.count(" ready in ") == 2
 
     wait_for(ready_again, "the new code")

@@ -4,6 +4,8 @@ nothing.
 
 from __future__ import annotations
 
+import signal
+
 from ztaskd.reload.child import Phase
 from ztaskd.reload.protocol import READY, REFUSED, SERVING
 
@@ -32,6 +34,9 @@ class Daemon:
 
     def stop(self):
         self.heard.append("TERM")
+
+    def signal(self, number):
+        self.heard.append(signal.Signals(number).name.removeprefix("SIG"))
 
     def discard(self):
         self.phase, self.deadline = Phase.DISCARDED, None
@@ -66,7 +71,7 @@ class Loop:
 
 def says(reloader, daemon, word, **fields):
     if word in (READY, REFUSED):
-        fields = {"url": "ipc:///a", "folders": [], "files": [], "zone": None, **fields}
+        fields = {"url": "ipc:///a", "folders": [], "files": [], "zone": None, "node": "shop", **fields}
     daemon.saying.append({"word": word, **fields})
     reloader.loop.callbacks[daemon.socket]()
 

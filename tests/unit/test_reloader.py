@@ -1,5 +1,7 @@
 """The reloader: what it says to daemons, and what it makes of their ends."""
 
+import signal
+
 import pytest
 
 from tests.unit.reloading import Daemon, Files, Loop, ends, refuses, says, serve
@@ -168,6 +170,20 @@ def test_a_second_stop_does_not_wait_for_long(reloader, made):
     made[0].deadline = 0.0
     reloader.tick()
     ends(reloader, made[0], -9)
+    assert reloader.over()
+    assert reloader.code == 1
+
+
+def test_quit_reaches_who_serves_and_who_finishes_and_needs_no_stop_before(reloader, made):
+    serve(reloader, made[0])
+    reloader.changed(frozenset())
+    says(reloader, made[1], READY)
+    says(reloader, made[0], RELEASED)
+    says(reloader, made[1], SERVING)
+    reloader.stop_at_once(signal.SIGQUIT)
+    for daemon in made:
+        assert daemon.heard[-1] == "QUIT"
+        ends(reloader, daemon, 1)
     assert reloader.over()
     assert reloader.code == 1
 

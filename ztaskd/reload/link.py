@@ -122,4 +122,13 @@ def _known(code: Code) -> dict[str, Any]:
         "folders": [str(path) for path in code.folders],
         "files": [str(path) for path in code.files],
         "zone": os.environ.get("TZ"),
+        "node": _node(),
     }
+
+
+def _node() -> str | None:
+    from django_ztask.conf import conf
+
+    with suppress(Exception):  # settings that do not load raise anything; why, is said elsewhere
+        return conf.node
+    return None

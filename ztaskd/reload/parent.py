@@ -16,7 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ztaskd.again import program
+from ztaskd import lastwords
+from ztaskd.again import MINDED, program
 from ztaskd.cli import Exit
 from ztaskd.notify import BOOT_STEP, manager
 from ztaskd.pidfile import written
@@ -34,7 +35,7 @@ SAME_REQUEST = 0.1
 def run(options: argparse.Namespace) -> int:
     """The whole life of the parent. Returns the exit code."""
     try:
-        say.open_log(options.logfile, options.loglevel)
+        say.open_log(options.logfile, options.loglevel, options.log_format)
     except OSError as error:
         return _refuse(Exit.USAGE, f"--logfile: cannot write {options.logfile}: {error.strerror}")
     try:
@@ -107,7 +108,7 @@ class Parent:
             end.setblocking(False)
         signal.set_wakeup_fd(writable.detach())
         self.listen(readable, lambda: self._obey(readable))
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        for number in MINDED:
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda number, frame: self._signalled.append(number))
 
@@ -118,6 +119,13 @@ class Parent:
             if number == signal.SIGUSR1:
                 for child in self.reloader.all():
                     child.report()
+            elif number == signal.SIGUSR2:
+                say.reopen()
+                for child in self.reloader.all():
+                    child.signal(number)
+            elif number == signal.SIGQUIT:
+                say.logger.warning("QUIT: %s", lastwords.AT_ONCE)
+                self.reloader.stop_at_once(number)
             elif number == signal.SIGHUP and not self.terminal.is_gone():
                 say.logger.info("HUP: reloading")
                 manager.reloading(BOOT_STEP + self.reloader.grace)

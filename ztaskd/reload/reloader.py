@@ -7,6 +7,7 @@ change -> boot (the old one serves) -> ready -> the old one hands over -> releas
 
 from __future__ import annotations
 
+import signal
 import time
 from functools import partial
 from pathlib import Path
@@ -121,6 +122,7 @@ class Reloader:
 
     def _watch(self, message: protocol.Message) -> None:
         say.use_zone(message["zone"])
+        say.use_node(message["node"])
         self.watcher.watch(
             [Path(path) for path in message["folders"]], [Path(path) for path in message["files"]]
         )
@@ -236,10 +238,11 @@ class Reloader:
                 if child is not told:
                     child.stop()
 
-    def stop_at_once(self) -> None:
-        self.code = int(Exit.CRASH)
+    def stop_at_once(self, number: int = signal.SIGTERM) -> None:
+        """`number`: QUIT, if it was that, or the second signal."""
+        self.stopping, self.failures.retry, self.code = True, None, int(Exit.CRASH)
         for child in self.all():
-            child.stop()
+            child.signal(number)
             child.deadline = time.monotonic() + AT_ONCE
 
     def all(self) -> list[Child]:

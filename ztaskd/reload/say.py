@@ -7,14 +7,15 @@ import os
 import sys
 import time
 from collections.abc import Collection
-from contextlib import suppress
-from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any
 
+from ztaskd import lastwords
 from ztaskd.cli import LOG_FORMAT
+from ztaskd.jsonlines import JsonLines
 from ztaskd.notify import manager
 from ztaskd.reload import sources
+from ztaskd.reopening import Reopening
 
 # Files named in a line.
 NAMED = 3
@@ -22,7 +23,7 @@ NAMED = 3
 logger = logging.getLogger("ztaskd")
 
 
-class _File(WatchedFileHandler):
+class _File(Reopening):
     """The -f file. A full disk costs lines, never work."""
 
     def handleError(self, record: logging.LogRecord) -> None:
@@ -36,17 +37,31 @@ class _Console(logging.StreamHandler[Any]):
         pass
 
 
-def open_log(path: str | None, level: int) -> None:
-    """Raises OSError when `path` cannot be written."""
-    handler: logging.Handler
-    if path:
-        handler = _File(path, encoding="utf-8", errors="backslashreplace")
-    else:
-        handler = _Console(sys.stdout)
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+def open_log(path: str | None, level: int, look: str) -> None:
+    """`look`: text or json. Raises OSError when `path` cannot be written."""
+    formatter = logging.Formatter(LOG_FORMAT)
+    if look == "json":
+        formatter = JsonLines(None)
+        formatter.as_last_words()
+    handler: logging.Handler = _File(path) if path else _Console(sys.stdout)
+    handler.setFormatter(formatter)
     logger.addHandler(handler)
     logger.setLevel(level or 1)
     logger.propagate = False
+
+
+def reopen() -> None:
+    """USR2: the daemon says so."""
+    for handler in logger.handlers:
+        if isinstance(handler, _File):
+            handler.reopen()
+
+
+def use_node(name: str | None) -> None:
+    """The node's name, which the daemon knows."""
+    for handler in logger.handlers:
+        if name is not None and isinstance(handler.formatter, JsonLines):
+            handler.formatter.node = name
 
 
 def changed(paths: Collection[Path]) -> None:
@@ -69,5 +84,4 @@ def to_terminal(text: str) -> None:
     if any(isinstance(handler, _File) for handler in logger.handlers):
         logger.critical("%s", text)
     manager.failed(text)
-    with suppress(OSError):
-        os.write(2, f"ztaskd: {text}\n".encode("utf-8", "backslashreplace"))
+    lastwords.say(text)

@@ -21,8 +21,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ztaskd import project, syspath
-from ztaskd.workers import board, frames, sheet
+from msgspec.structs import replace
+
+from ztaskd import jsonlines, project, syspath
+from ztaskd.workers import board, frames, output, sheet
 
 # prctl's numbers (linux/prctl.h).
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
@@ -68,6 +70,9 @@ class Link:
         return frames.from_daemon.decode(self._waiting.pop(0))
 
 
+_formatter = logging.Formatter()
+
+
 class Lines(logging.Handler):
     """Log records of the child go to the daemon's log, under their task's id."""
 
@@ -80,9 +85,12 @@ class Lines(logging.Handler):
 
         task = current_task()
         try:
-            text = self.format(record)
-            name = None if task is None else task.id
-            self._link.send(frames.Line(record.name, record.levelno, record.created, text, name))
+            text, extra = jsonlines.utf8(record.getMessage()), jsonlines.extra_of(record)
+            exception = jsonlines.exception_of(record, _formatter)
+            line = frames.Line(record.name, record.levelno, record.created, text, None, exception, extra)
+            if task is not None:
+                line = replace(line, task=task.id, function=task.function_name, attempt=task.attempt)
+            self._link.send(line)
         except Exception:
             self.handleError(record)
 
@@ -95,6 +103,10 @@ def main() -> None:
     name, parent, level = sys.argv[1:]
     _follow_parent(int(parent), name)
     _note_signals()
+    printed = output.Output(int(parent))
+    signal.signal(signal.SIGUSR2, lambda number, frame: printed.follow())
+    signal.signal(signal.SIGQUIT, lambda number, frame: None)  # (we end with the daemon)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, frames.GROUP_WIDE)
     link = Link(frames.FD)
     try:
         _load(link, int(level))
@@ -106,7 +118,7 @@ def main() -> None:
         sys.exit(1)
     link.send(frames.Ready())
     shared.listen()
-    _serve(link)
+    _serve(link, printed)
 
 
 def _follow_parent(parent: int, name: str) -> None:
@@ -131,7 +143,7 @@ def _load(link: Link, level: int) -> None:
     project.run_on_load()
 
 
-def _serve(link: Link) -> None:
+def _serve(link: Link, printed: output.Output) -> None:
     from django_ztask import crashpoints
     from ztaskd.cleaning import clean_connections
     from ztaskd.workers.coroutines import InChild
@@ -140,6 +152,7 @@ def _serve(link: Link) -> None:
     own = os.getpid()
     while (do := link.receive()) is not None:
         _early.clear()  # (of the task before)
+        printed.follow()
         started, clock = time.time(), time.perf_counter()
         outcome = _run(do, coroutines)
         if os.getpid() != own:  # a fork of the task's, which returned from it as well

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import struct
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,9 +18,13 @@ from django_ztask.serialize import Payload
 # The child's descriptor that leads to the daemon.
 FD = 3
 
-# The signals that interrupt, and that cancel, the task which runs in a child. (The second is one that no program uses
-# for anything: SIGUSR1 is what many print their stacks at.)
-INTERRUPT, CANCEL = signal.SIGUSR2, signal.SIGRTMIN + 5
+# The signals that interrupt, and that cancel, the task which runs in a child. (Two that no program uses for anything:
+# SIGUSR1 is what many print their stacks at, and SIGUSR2 is sent to all of us by who has rotated the log.)
+INTERRUPT, CANCEL = signal.SIGRTMIN + 6, signal.SIGRTMIN + 5
+
+# Signals that somebody may send to all of our processes, though they mean the daemon: a child minds them from its first
+# moment on.
+GROUP_WIDE = (signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 _LENGTH = struct.Struct(">I")
 
@@ -46,13 +50,18 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
 
 
 class Line(msgspec.Struct, frozen=True, tag="line"):
-    """From the child: something was logged. `created` in epoch seconds; `task` is None outside of one."""
+    """From the child: something was logged. `created` in epoch seconds; `task` is None outside of one. `exception`: a
+    traceback; `extra`: what else the record has, as JSON has it."""
 
     name: str
     level: int
     created: float
     text: str
     task: str | None
+    exception: str | None = None
+    extra: dict[str, Any] = {}
+    function: str = ""
+    attempt: int = 0
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):

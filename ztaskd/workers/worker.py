@@ -130,7 +130,7 @@ class Worker:
             message = frames.from_child.decode(self._waiting.pop(0))
             if not isinstance(message, frames.Line):
                 return message
-            _log(message)
+            _log(message, self.pid)
 
     def pass_on_progress(self) -> None:
         """To whoever hears it in this process: what a task has said last of how far it is. (Its child may be gone.)"""
@@ -181,16 +181,19 @@ def _spawn(name: str, level: int, fd: int, paper: int, shared: int) -> int:
             (os.POSIX_SPAWN_DUP2, shared, board.FD),
         ],
         setsid=True,
-        setsigmask=[],
+        setsigmask=frames.GROUP_WIDE,
         setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM],
     )
 
 
-def _log(line: frames.Line) -> None:
+def _log(line: frames.Line, pid: int) -> None:
     """A child's line, as its own logger would have written it here."""
     logger = logging.getLogger(line.name)
     text = line.text if line.task is None else f"task {line.task}: {line.text}"
+    if line.exception:
+        text += f"\n{line.exception}"
     record = logger.makeRecord(line.name, line.level, "", 0, text, (), None)
     record.created = line.created
     record.msecs = (line.created % 1) * 1000
+    record.from_child = line, pid  # (for JSON)
     logger.handle(record)
