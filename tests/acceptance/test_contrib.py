@@ -107,13 +107,6 @@ def test_logrotate_finds_no_fault_in_its_rules():
     assert (done.returncode, "error" in done.stderr) == (0, False)
 
 
-def test_a_renamed_log_is_opened_anew_without_a_signal_too(site, tmp_path):
-    started = site.start()
-    started.path.rename(tmp_path / "old")
-    assert site.call("show(mark.async_('a').result(20))") == "a"
-    started.says("tasks.mark succeeded")
-
-
 @pytest.fixture
 def pod():
     """The pod that the deployment makes."""

@@ -17,10 +17,21 @@ VARIABLES = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
 
 
 @pytest.fixture
-def manager(site):
-    made = ServiceManager(site.folder / "notify", WATCHDOG).listen()
-    yield made
-    made.close()
+def listen(site):
+    made = []
+
+    def listen(address):
+        made.append(ServiceManager(address, WATCHDOG).listen())
+        return made[-1]
+
+    yield listen
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def manager(site, listen):
+    return listen(site.folder / "notify")
 
 
 def longest_silence(manager):
@@ -30,11 +41,16 @@ def longest_silence(manager):
 
 
 def test_systemd_hears_of_the_start_and_of_the_stop_and_meanwhile_signs_of_life(site, manager):
-    daemon = site.start("--grace", "50", **manager.env)
+    daemon = site.start("--grace", "50", "--worker-pool-size", "1", **manager.env)
     assert manager.hears("READY", "1").lines["STATUS"].startswith("0 task(s) run, node ")
     assert int(manager.hears("EXTEND_TIMEOUT_USEC").lines["EXTEND_TIMEOUT_USEC"]) >= 60e6
     assert manager.all("STATUS", "booting: loading the tasks")
-    site.call("[mark.async_(n).id for n in range(300)]; show(long.async_(60).id)")
+    code = "places = [environment.using(pool=pool).async_() for pool in ('greenlet', 'process')]; "
+    code += (
+        "[mark.async_(n) for n in range(300)]; long.async_(60); show([place.result(20) for place in places])"
+    )
+    for each in site.call(code):
+        assert VARIABLES & set(each) == set()  # (nobody else is to speak for the service)
     site.wait_marks(300)
     manager.hears_more("WATCHDOG")
     assert manager.all("STOPPING") == []
@@ -47,15 +63,8 @@ def test_systemd_hears_of_the_start_and_of_the_stop_and_meanwhile_signs_of_life(
     assert {said.pid for said in manager.said} == {daemon.pid}
 
 
-def test_no_task_inherits_systemds_variables_neither_here_nor_in_a_child(site, manager):
-    site.start("--multiprocess", **manager.env)
-    found = site.call(
-        "show([environment.async_().result(20), environment.using(pool='greenlet').async_().result(20)])"
-    )
-    assert [VARIABLES & set(each) for each in found] == [set(), set()]
-
-
-def test_a_hub_that_stands_still_gives_no_sign_of_life(site, manager):
+def test_a_hub_that_stands_still_gives_no_sign_of_life(site, listen):
+    manager = listen(f"@ztaskd-{id(site)}-{site.folder.name}")  # (a socket without a file)
     site.start(**manager.env)
     manager.hears_more("WATCHDOG")
     task_id = site.call("from tests.project.shop.hogs import compute; show(compute.async_(1.5).id)")
@@ -114,29 +123,15 @@ def test_under_the_reloader_the_parent_passes_on_what_the_daemon_says(edited, ma
     assert {said.pid for said in manager.said} == {daemon.pid}
 
 
-def test_a_socket_without_a_path_is_found_and_another_process_watchdog_is_not_ours(site):
-    manager = ServiceManager(f"@ztaskd-{site.folder.name}-{id(site)}", WATCHDOG).listen()
-    try:
-        daemon = site.start(**manager.env, WATCHDOG_PID="1")
-        manager.hears("READY")
-        signs = len(manager.all("WATCHDOG"))
-        assert site.call("long.async_(1.2).result(20); show(1)") == 1
-        assert len(manager.all("WATCHDOG")) == signs
-        assert daemon.stop() == 0
-    finally:
-        manager.close()
-
-
 def test_a_manager_that_does_not_read_holds_nobody_up_and_hears_of_the_start_later(site):
     manager = ServiceManager(site.folder / "notify", WATCHDOG)
     manager.fill()
-    daemon = site.start(**manager.env)
+    site.start(**manager.env)
     assert site.call("show(mark.async_('a').result(20))") == "a"
     manager.listen()
     try:
         manager.hears("READY")
         manager.hears_more("WATCHDOG")
-        assert daemon.stop() == 0
     finally:
         manager.close()
 
