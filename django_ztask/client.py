@@ -59,7 +59,7 @@ def _disable(function: TaskFunction[..., Any]) -> TaskHandle[Any]:
 
 def _run_here(function: TaskFunction[..., Any], args: Any, kwargs: dict[str, Any]) -> TaskHandle[Any]:
     """Through the serializer and back, so that what would fail on the way to a node fails here as well."""
-    payload = _payload(function, args, kwargs, conf.pickle)
+    [payload] = _payloads(function, [(args, kwargs)], conf.pickle)
     args, kwargs = serialize.load_call(payload.codec, payload.args, payload.kwargs)
     task = execute.CurrentTask(ids.new()[0][0], function.name, attempt=1, retries_left=0)
     run = execute.callable_of(function, execute.wait_here)
@@ -126,7 +126,7 @@ def _said(rows: Sequence[NewTask], after: float) -> Announcement:
 def _drafts(function: TaskFunction[..., Any], calls: list[Call], after: float) -> list[Draft]:
     options, now, name = function.options, time.time(), function.name
     allow_pickle, retry_count = conf.pickle, options.retries(conf.retry_count)
-    payloads = [_payload(function, *call, allow_pickle) for call in calls]
+    payloads = _payloads(function, calls, allow_pickle)
     return [
         # (`created` only grows in a process, also when the clock is set back; what is due must not wait)
         Draft(
@@ -144,12 +144,13 @@ def _drafts(function: TaskFunction[..., Any], calls: list[Call], after: float) -
     ]
 
 
-def _payload(function: TaskFunction[..., Any], args: Any, kwargs: Any, allow_pickle: bool) -> Payload:
+def _payloads(function: TaskFunction[..., Any], calls: list[Call], allow_pickle: bool) -> list[Payload]:
     try:
-        return serialize.dump_call(args, kwargs, allow_pickle=allow_pickle)
+        return [serialize.dump_call(*call, allow_pickle=allow_pickle) for call in calls]
     except ArgumentError as error:
         secrets = masking.Secrets()
-        secrets.add(args, kwargs, function.hidden(args, kwargs))
+        for args, kwargs in calls:
+            secrets.add(args, kwargs, function.hidden(args, kwargs))
         if not secrets:
             raise
         raise ArgumentError(secrets(str(error))) from None  # (its cause may hold them, too)

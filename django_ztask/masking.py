@@ -87,8 +87,7 @@ def masked(codec: Any, args: Any, kwargs: Any, hidden: Hidden) -> tuple[Any, Any
 class Secrets:
     """The strings in a call's hidden arguments. Calling it gives a text without them."""
 
-    def __init__(self) -> None:
-        self._found: list[str] = []
+    _found: Sequence[str] = ()
 
     def add(self, args: Sequence[Any], kwargs: Mapping[str, Any], hidden: Hidden) -> None:
         """Those in the arguments themselves, and in lists and dicts of theirs."""
@@ -96,7 +95,7 @@ class Secrets:
             return
         values = [value for n, value in enumerate(args) if n in hidden]
         values += [value for name, value in kwargs.items() if name in hidden]
-        found = set()
+        found = set(self._found)
         for text in _strings(values):
             # As they are, line by line (a traceback may indent them), and as repr() and JSON show them.
             found |= {text, *text.splitlines(), repr(text)[1:-1], json.dumps(text)[1:-1]}
