@@ -33,7 +33,7 @@ def test_every_line_of_a_busy_run_is_one_object_with_what_it_is_about(site):
             "retried": touchy.using(retry_count=1, retry_after=0).async_("odd\\u2028\\x1b\\n text \\x85"),
             "logged": log.async_("wörds\\n\\x00"),
             "child": log.using(pool="process").async_("from a child"),
-            "blocks": compute.async_(0.6),
+            "blocks": sleep_natively.async_(1.5),
         }
         found["blocks"].result(20); found["child"].result(20)
         found["cut"] = long.async_(60)
@@ -42,7 +42,7 @@ def test_every_line_of_a_busy_run_is_one_object_with_what_it_is_about(site):
     site.wait_status(ids["retried"], "FAILED")
     wait_for(lambda: ["began", ids["cut"]] in site.ledger, "the long task")
     site.wait_marks(500)
-    daemon.says("compute has blocked")
+    daemon.says("sleep_natively has blocked")
     daemon.signal(signal.SIGUSR1)
     daemon.says("SIGUSR1: that is all")
     assert daemon.stop() == 0

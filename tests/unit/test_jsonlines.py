@@ -171,41 +171,6 @@ def test_an_exception_is_one_text_here_and_from_a_child(log: Log) -> None:
         assert found["exception"].endswith("ValueError: no\nstock")
 
 
-class Stubborn:
-    def __repr__(self) -> str:
-        raise RuntimeError("no")
-
-
-ENDLESS: list[Any] = []
-ENDLESS.append(ENDLESS)
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        ("text", "text"),
-        (7, 7),
-        (1.5, 1.5),
-        (None, None),
-        (True, True),
-        ({"a": [1, {"b": None}]}, {"a": [1, {"b": None}]}),
-        ((1, 2), [1, 2]),
-        (mark_safe("<b>"), "<b>"),
-        (b"\x00ab", "b'\\x00ab'"),
-        (ValueError("no"), "ValueError('no')"),
-        (2**70, str(2**70)),
-        (float("nan"), None),
-        ("a\ud800b", "a\\ud800b"),
-        ({"deep": "a\ud800b"}, "{'deep': 'a\\ud800b'}"),
-        (ENDLESS, "[[...]]"),
-        (Stubborn(), "<Stubborn without a repr()>"),
-    ],
-)
-def test_extra_fields_are_values_of_json_or_their_repr(log: Log, value: Any, shown: Any) -> None:
-    logging.getLogger("shop").info("x", extra={"given": value})
-    assert one(log)["given"] == shown
-
-
 def test_extra_fields_with_our_names_do_not_hide_ours(log: Log) -> None:
     logging.getLogger("shop").info("x", extra={"time": "noon", "pid": 1, "task_id": "theirs"})
     found = one(log)
