@@ -100,9 +100,6 @@ def test_what_keeps_it_from_ever_running_comes_first() -> None:
 def test_pauses_suspects_and_a_full_disk() -> None:
     assert codes({"free": 5, "headroom": 6}) == ["disk", "slot"]
     assert codes({"free": 6, "headroom": 6}) == ["slot"]
-    assert codes({"nodes": [node(answer={"paused": True})]}) == ["paused", "slot"]
-    assert codes({"nodes": [node(answer={"paused": ["mail"]})]}) == ["slot"]
-    assert codes({"nodes": [node(answer={"paused": ["mail"]})]}, queue="mail") == ["paused", "slot"]
     assert codes(pool="suspect") == codes(pool="suspect-greenlet") == ["suspect", "slot"]
 
 
