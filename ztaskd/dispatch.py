@@ -116,11 +116,13 @@ class Dispatcher:
                 self.finished(finish)
                 events.emit("task_ended", finish=finish, seconds=0.0)
 
-    def hold(self, ids: Collection[str] | None) -> None:
-        """The journal says that these (None: all) are of a paused queue: what has not started goes back."""
-        for lane in self.lanes:
-            for task in lane.places.hold(ids, self.attempts.has_begun):
-                self.finished(hand_back(task))
+    def hold(self, ids: Collection[str] | None) -> int:
+        """The journal says that these (None: all) are of a paused queue: what has not started goes back. Returns how
+        many those are, without what gives up its place by itself."""
+        held = [task for lane in self.lanes for task in lane.places.hold(ids, self.attempts.has_begun)]
+        for task in held:
+            self.finished(hand_back(task))
+        return len(held)
 
     def go_on(self, reason: str) -> None:
         """`reason` is none any more to claim nothing; others may be."""

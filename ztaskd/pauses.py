@@ -85,13 +85,16 @@ class Pauses:
                 events.emit("note", text=f"{pause.what} goes on: it was resumed")
 
     def _learn(self, seen: Seen) -> None:
+        held = 0
         if any(pause.queue == EVERYTHING for pause in seen.pauses):
             self.dispatcher.paused.add(PAUSED)
-            self.dispatcher.hold(None)
+            held = self.dispatcher.hold(None)
         elif PAUSED in self.dispatcher.paused:
             self.dispatcher.go_on(PAUSED)
         if seen.claimed:
-            self.dispatcher.hold(seen.claimed)
+            held += self.dispatcher.hold(seen.claimed)
+        if held:  # (what is told to whoever paused them is that they wait: behind their ends)
+            self.committer.call(lambda connection: None, reads=True)
         self.known = {pause.number: pause for pause in seen.pauses}
         if seen.strays:
             self._strays.set()
