@@ -33,6 +33,9 @@ POINTS = (
     "replay-batch-uncommitted",
     "replay-committed",
     "prune-uncommitted",
+    "pause-committed",
+    "aside-uncommitted",
+    "back-uncommitted",
 )
 
 _name, _, _times = os.environ.get("ZTASKD_CRASH_AT", "").partition(":")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django_ztask import __version__, control, looking, registry, serialize, sql
+from django_ztask import __version__, aside, control, looking, pauses, registry, serialize, sql
 from django_ztask.conf import conf, keys
 from django_ztask.errors import MacError, MessageError, NoAnswer, Refused, UnknownTask
 from django_ztask.findings import Evidence, NodeSeen
@@ -43,6 +43,7 @@ def gather(
         allow_pickle=conf.pickle,
         ahead=_ahead(connection, row),
         running=_running(connection, row),
+        pauses=pauses.current(connection),
         max_crashes=conf.max_crashes,
         free=_free(connection),
         headroom=conf.headroom,
@@ -98,7 +99,8 @@ def _seen(node: dict[str, Any], held: bool | None) -> NodeSeen:
 
 def _rivals(row: dict[str, Any]) -> tuple[str, ...]:
     """The pools that share its places. (Whether a node gives those that leave it to it to its children is not asked.)"""
-    return next((pools for pools in (("", GREENLET), SUSPECTS) if row["pool"] in pools), (str(row["pool"]),))
+    home = aside.home(str(row["pool"]))
+    return next((pools for pools in (("", GREENLET), SUSPECTS) if home in pools), (home,))
 
 
 def _ahead(connection: Connection, row: dict[str, Any]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from django_ztask import aside
 from django_ztask.findings import SKEW, Evidence, Finding, duration, first_line
 from django_ztask.lifecycle import MOST_SUSPECTS, SUSPECTS, UNKNOWN_GRACE
 
@@ -11,12 +12,18 @@ from django_ztask.lifecycle import MOST_SUSPECTS, SUSPECTS, UNKNOWN_GRACE
 def why_queued(evidence: Evidence) -> Iterator[Finding]:
     yield from _never(evidence)
     yield from _no_node(evidence)
+    pauses = [pause for pause in evidence.pauses if pause.concerns(evidence.row["queue"])]
+    for pause in pauses:
+        yield Finding("paused", f"{pause.what} is paused {pause.since_whom}: it waits", pause.again)
     yield from _not_due(evidence)
-    if not evidence.is_due:
+    if not evidence.is_due or pauses:
         return
-    yield from _paused(evidence)
-    row = evidence.row
-    if row["pool"] in SUSPECTS:
+    yield from _no_room(evidence)
+    if aside.is_aside(evidence.row["pool"]):
+        what = "it was put aside while its queue was paused, and the pause is over"
+        advice = "wait: a node brings such tasks back, the first ones first, hundreds at a time"
+        yield Finding("comes-back", what, advice)
+    if aside.home(str(evidence.row["pool"])) in SUSPECTS:
         yield Finding(
             "suspect",
             "it is a suspect: its node died while it held it, so it runs alone in a child process, up to "
@@ -32,7 +39,7 @@ def _waits(evidence: Evidence) -> Finding:
     before = "more than 10,000" if evidence.ahead > 10_000 else f"{evidence.ahead:,}"
     place, others = "slot", "tasks"
     advice = "wait; or raise --concurrency (or --worker-pool-size for children), or give it a higher priority"
-    if evidence.row["pool"] in SUSPECTS:
+    if aside.home(str(evidence.row["pool"])) in SUSPECTS:
         place, others, advice = "child", "suspects", "wait"
     ahead = f"{before} due {others} start before it, {evidence.running:,} run now"
     return Finding("slot", f"it is due and waits for a {place}: {ahead}", advice)
@@ -121,7 +128,7 @@ def _not_due(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _paused(evidence: Evidence) -> Iterator[Finding]:
+def _no_room(evidence: Evidence) -> Iterator[Finding]:
     if evidence.free is not None and evidence.free < evidence.headroom:
         yield Finding(
             "disk",
@@ -129,8 +136,3 @@ def _paused(evidence: Evidence) -> Iterator[Finding]:
             f"ZTASKD_HEADROOM ({evidence.headroom >> 20:,} MiB)",
             "make room; it goes on by itself",
         )
-    for node in evidence.alive:
-        paused = (node.answer or {}).get("paused")
-        if paused is True or (isinstance(paused, list | dict) and evidence.row["queue"] in paused):
-            what = "takes no tasks" if paused is True else f"takes none of queue {evidence.row['queue']!r}"
-            yield Finding("paused", f"the node {node} is paused: it {what}", "ztaskd resume")

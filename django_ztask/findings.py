@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from django_ztask.pauses import Pause
+
 # Seconds that two clocks may differ before somebody is told.
 SKEW = 2.0
 
@@ -48,7 +50,7 @@ class Evidence(msgspec.Struct, kw_only=True):
 
     `key`: which of our keys made its MAC (0: SECRET_KEY, n: the nth of SECRET_KEY_FALLBACKS), None for none.
     `unknown`: why its task function cannot be found, or None. `ahead`: due tasks that start before it, where
-    it is to run; `running`: those that run there. `free`: bytes on
+    it is to run; `running`: those that run there. `pauses`: those in force. `free`: bytes on
     the disk of the journal, where it is this machine's. `skew`: seconds by which the database's clock is ahead."""
 
     row: dict[str, Any]
@@ -60,6 +62,7 @@ class Evidence(msgspec.Struct, kw_only=True):
     allow_pickle: bool = True
     ahead: int = 0
     running: int = 0
+    pauses: list[Pause] = []
     max_crashes: int = 3
     free: int | None = None
     headroom: int = 0

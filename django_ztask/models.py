@@ -1,4 +1,4 @@
-"""The rows: Task, Attempt, Node, Replay. Fields, indexes, and named filters for reading.
+"""The rows: Task, Attempt, Node, Replay, Pause. Fields, indexes, and named filters for reading.
 
 Nobody saves these objects: journal.py makes every change. The first nine fields of Task are
 django-ztask's, with their old names, types and meanings.
@@ -59,7 +59,8 @@ class Task(models.Model):
         db_default="",
         blank=True,
         help_text='Where it runs: "greenlet", "process", or "" for what the node takes it to; "suspect" and '
-        '"suspect-greenlet" (its node died while it held it): alone in a child process.',
+        '"suspect-greenlet" (its node died while it held it): alone in a child process; "paused-..." (see aside.py): '
+        "put aside while its queue is paused.",
     )
     priority = models.SmallIntegerField(default=0, help_text="Higher starts first.")
     codec = models.CharField(max_length=10, default="", blank=True)
@@ -173,3 +174,20 @@ class Replay(models.Model):
 
     def __str__(self) -> str:
         return f"replay {self.id} by {self.by}: {self.queued} of {self.matched}"
+
+
+class Pause(models.Model):
+    """A queue of which nothing starts, until somebody resumes it."""
+
+    # (Its number is never used again: by it, rows that are put aside say why.)
+    id = models.BigAutoField(primary_key=True)
+    queue = models.CharField(max_length=100, unique=True, blank=True, help_text="Empty: everything.")
+    since = models.DateTimeField()
+    by = models.CharField(max_length=255, help_text="user@host")
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "django_ztask_pause"
+
+    def __str__(self) -> str:
+        return f"{self.queue or 'everything'} is paused by {self.by}"

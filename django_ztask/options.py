@@ -18,7 +18,8 @@ _NOTHING_CHOSEN = (None,) * len(_POLICY)
 class Options:
     """What `@task(...)` and `func.using(...)` take; None means: as the settings say.
 
-    queue: a label of the row (every node runs all queues). priority: -32768..32767, higher starts first.
+    queue: a label of the row (every node runs all queues; `ztaskd pause` holds one back). priority: -32768..32767,
+    higher starts first.
     retry_count: retries after the first attempt. retry_after: seconds between attempts. backoff: each
     further pause is this many times the one before. timeout: seconds until TimeLimitExceeded is raised in
     the task. hard_timeout: seconds until its process is killed, in a child (10 s after a timeout, if there is

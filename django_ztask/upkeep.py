@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
-from django_ztask import crashpoints, rows, sql
+from django_ztask import crashpoints, pauses, rows, sql
 from django_ztask.journal import priorities
 from django_ztask.lifecycle import POOLS, Kind
 from django_ztask.rows import Finish
@@ -81,16 +81,19 @@ def fail_odd(connection: Connection, now: float) -> list[tuple[str, str]]:
     ended = rows.stamp(connection, now)
     failed: list[Any] = []
     with connection.cursor() as cursor:
-        having = list(priorities(cursor))
-        for what, condition, values in _odd(having, sql.of(connection)):
+        having, known = list(priorities(cursor)), [*POOLS[:2], *pauses.pools_aside(connection), *POOLS[2:]]
+        for what, condition, values in _odd(having, known, sql.of(connection)):
             cursor.execute(sql.FAIL_ODD.format(condition), [ended, ended, ODD.format(what), *values])
             failed += cursor.fetchall()
     return [(task_id, function) for task_id, function in failed]
 
 
-def _odd(having: list[tuple[int, tuple[str, ...]]], statements: Any) -> Iterator[tuple[str, str, list[Any]]]:
-    """What is odd, as a condition and its values: each is a seek in the index of queued rows."""
-    for below, above in zip(POOLS, [*POOLS[1:], None], strict=True):
+def _odd(
+    having: list[tuple[int, tuple[str, ...]]], known: list[str], statements: Any
+) -> Iterator[tuple[str, str, list[Any]]]:
+    """What is odd, as a condition and its values: each is a seek in the index of queued rows. `known`: all pools that are
+    none of that, in the order of their texts."""
+    for below, above in zip(known, [*known[1:], None], strict=True):
         if above is None:
             yield "pool", "pool > %s", [below]
         else:

@@ -56,6 +56,8 @@ class Attempts:
         )  # how far it was when it ended
         self.coroutines = Coroutines(gevent.getcurrent, _throw)
         self._surroundings = Surroundings()
+        self._marking: set[str] = set()  # ids of tasks that wait until it is written down that they start
+        self._in_children: set[str] = set()  # ids of tasks that have a child, or wait for one
 
     def leave(self) -> None:
         """The node stops: interruptions are its own from here on, and who stops it may end its children as well."""
@@ -63,6 +65,11 @@ class Attempts:
         for workers in (self.workers, self.suspects):
             if workers is not None:
                 workers.leaving = True
+
+    def has_begun(self, task: Claimed) -> bool:
+        """Of a task at its place: False while it waits for a child, or to be marked."""
+        busy = any(w is not None and task.id in w.busy() for w in (self.workers, self.suspects))
+        return task.id not in self._marking and (busy or task.id not in self._in_children)
 
     def run(self, task: Claimed) -> None:
         """In this greenlet."""
@@ -126,13 +133,20 @@ class Attempts:
         hard = _seconds(task, "hard_timeout")
         if hard is None and soft is not None:
             hard = soft + HARD
-        return workers.execute(task, soft, hard)
+        self._in_children.add(task.id)
+        try:
+            return workers.execute(task, soft, hard)
+        finally:
+            self._in_children.discard(task.id)
 
     def _may_start(self, task: Claimed) -> bool:
+        self._marking.add(task.id)
         try:
             return self.mark(task)
         except (*TROUBLE, TaskInterrupted, TaskCancelled):
             return False  # not known to be written down
+        finally:
+            self._marking.discard(task.id)
 
 
 def conclude(task: Claimed, outcome: Outcome, started: float | None) -> Finish:

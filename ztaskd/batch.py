@@ -37,6 +37,7 @@ class Call:
 
     verb: Callable[[Any], Any]
     answer: AsyncResult[Any]
+    reads: bool = False  # it changes nothing: no transaction is needed, nor a lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Answer:
     named: int = 0
     missed: bool = False  # some of the names brought no row: they may be another lane's
     looked: bool = False
+    aside: int = 0  # rows of paused queues that were put aside
     more: set[Pools] = field(default_factory=set)  # the lanes for which there may be more
     next_due: float | None = None
     fenced: list[Finish] = field(default_factory=list)

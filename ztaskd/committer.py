@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import gevent
@@ -14,6 +14,7 @@ from gevent.threadpool import ThreadPool
 
 from django_ztask.progress import Progress
 from django_ztask.rows import Claimed, Finish
+from ztaskd.aside import Seen
 from ztaskd.batch import Answer, Call, Look, Names, Pools, Stop
 from ztaskd.group_commit import GroupCommit
 from ztaskd.inbox import BATCH, COMPANY, Inbox
@@ -59,15 +60,21 @@ class Committer:
         """Writes down how far running tasks are, if it can. False: what was said before is still on its way."""
         return self._inbox.say(said)
 
-    def call(self, verb: Callable[[Any], Any], timeout: float | None = None) -> Any:
-        """`verb(connection)` in a transaction of its own. Raises what it raised."""
+    def call(self, verb: Callable[[Any], Any], timeout: float | None = None, reads: bool = False) -> Any:
+        """`verb(connection)` in a transaction of its own, which one that only `reads` can do without. Raises what it
+        raised."""
         answer: AsyncResult[Any] = AsyncResult()
-        self._inbox.put(Call(verb, answer))
+        self._inbox.put(Call(verb, answer, reads))
         return answer.get(timeout=timeout)
 
     def reconcile(self) -> list[str]:
         """Gives back the rows that the journal shows as ours and nobody here holds."""
         return self.call(self._commits.reconcile)
+
+    def look_at_pauses(self, known: Collection[int]) -> Seen:
+        """What is paused; from then on the thread claims nothing of it. `known`: numbers of pauses seen before."""
+        seen: Seen = self.call(functools.partial(self._commits.aside.look, known=known), reads=True)
+        return seen
 
     def silence(self) -> float:
         """Seconds for which the database has owed an answer."""

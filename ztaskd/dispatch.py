@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from gevent.event import Event
 
@@ -39,10 +39,11 @@ class Dispatcher:
         self.unknown: dict[str, str] = {}  # task functions this node lacks, and why
         self.announced = 0  # tasks that were named, ever
         self.draining = False
-        self.paused = False  # no more are claimed for now; what was claimed runs
+        self.paused: set[str] = set()  # why no more are claimed for now; what was claimed runs
         self.drained = Event()
         self._lane = {pool: lane for lane in self.lanes for pool in lane.pools}
         self._looking = False
+        self._putting_aside = False  # what looks find is of paused queues, and in the way of others
         self._earlier = Event()
 
     # -- what comes in ------------------------------------------------------------------------------
@@ -55,7 +56,7 @@ class Dispatcher:
         if self.draining or self.paused:
             return
         lane = self.first
-        if not lane.backlog and ids:
+        if ids and (not lane.backlog or self._putting_aside):
             room = max(0, lane.room())
             taken = ids[: room if lane.held else min(room, FIRST)]
             if taken:
@@ -74,7 +75,7 @@ class Dispatcher:
         """What one transaction of the committer brought."""
         self.first.asked -= answer.named
         if answer.looked:
-            self._looking = False
+            self._looking, self._putting_aside = False, bool(answer.aside)
             for lane in self.lanes:
                 lane.looked(lane.pools in answer.more)
             if self.alarm.arm(answer.next_due):
@@ -116,6 +117,19 @@ class Dispatcher:
                 finish = cancelled(task)
                 self.finished(finish)
                 events.emit("task_ended", finish=finish, seconds=0.0)
+
+    def hold(self, ids: Collection[str] | None) -> int:
+        """The journal says that these (None: all) are of a paused queue: what has not started goes back. Returns how
+        many those are, without what gives up its place by itself."""
+        held = [task for lane in self.lanes for task in lane.places.hold(ids, self.attempts.has_begun)]
+        for task in held:
+            self.finished(hand_back(task))
+        return len(held)
+
+    def go_on(self, reason: str) -> None:
+        """`reason` is none any more to claim nothing; others may be."""
+        self.paused.discard(reason)
+        self.look(anyway=True)
 
     def _not_known(self, finish: Finish) -> None:
         """From now on its function's rows are left out of looks: said once, not for each of them."""

@@ -17,6 +17,7 @@ examples:
   ztaskd explain 0198c9f3-7a                           why does it not run, or why has it failed?
   ztaskd replay --function 'shop.*' --rate 50/s        run failed tasks again, oldest call first (--dry-run: which?)
   ztaskd cancel 0198c9f3-7a                            it never starts, or is asked to end
+  ztaskd pause --queue mail                            nothing of this queue starts any more (ztaskd resume: it does)
   ztaskd purge --until 30d --dry-run                   which tasks failed more than a month ago?
   ztaskd prune --older-than 7d --dry-run               how many tasks succeeded more than a week ago?
   ztaskd replay --help                                 each command has a help, and examples, of its own

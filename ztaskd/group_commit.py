@@ -16,6 +16,7 @@ from gevent import monkey
 from django_ztask import cancelling, crashpoints, journal
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events, progress
+from ztaskd.aside import Aside
 from ztaskd.batch import Answer, Batch, Call, Look, Pools
 from ztaskd.inbox import Inbox
 from ztaskd.refusals import Refusals
@@ -55,6 +56,7 @@ class GroupCommit:
         self._post = post
         self._answered = answered
         self._unknown: frozenset[str] = frozenset()
+        self.aside = Aside(boot)
         self._refusals = Refusals(storage, boot, self.held, self._persist, self._emit)
         self.failing = False
         self.measure: Callable[[int, float], None] | None = None  # of each transaction: its rows, its seconds
@@ -127,6 +129,7 @@ class GroupCommit:
             with self.storage.batch(full) as connection:
                 answer.fenced = self._finish(connection, batch.finishes)
                 crashpoints.reach("finish-uncommitted", batch.finishes)
+                answer.aside = self.aside.put(connection, wanted)
                 claims = {
                     pools: journal.claim(connection, self.boot, ids, now, self._unknown, pools)
                     for pools, ids in wanted.items()
@@ -144,8 +147,9 @@ class GroupCommit:
             answer.claimed = [task for task in claimed if task.id not in self.held]
             self.held.update((task.id, task.attempt) for task in claimed)
             # (What others have locked is theirs.)
-            answer.more = {pools for pools in answer.more if claims.get(pools)}
-            if batch.names and len(claims.get(batch.pools, ())) < len(wanted.get(batch.pools, ())):
+            answer.more = {pools for pools in answer.more if claims.get(pools) or answer.aside}
+            aside = 0 if batch.look else answer.aside
+            if batch.names and len(claims.get(batch.pools, ())) + aside < len(wanted.get(batch.pools, ())):
                 answer.missed = not {task.id for task in claimed}.issuperset(batch.names)
         self._post(functools.partial(self._answered, answer))
 
@@ -153,7 +157,7 @@ class GroupCommit:
         """Adds to what is `wanted`, for each lane."""
         with self.storage.look() as connection:
             for pools, number in look.wants:
-                ids = journal.due(connection, now, number, look.unknown, pools)
+                ids = self.aside.due(connection, now, number, look.unknown, pools)
                 wanted.setdefault(pools, []).extend(ids)
                 if len(ids) >= number:
                     answer.more.add(pools)
@@ -197,7 +201,7 @@ class GroupCommit:
         for pause in (*CALL_PAUSES, None):
             self.asked = time.monotonic()
             try:
-                with self.storage.transaction(True) as connection:
+                with self.storage.look() if call.reads else self.storage.transaction(True) as connection:
                     value = call.verb(connection)
             except TROUBLE as error:
                 if is_refusal(error):

@@ -39,6 +39,9 @@ SILENCE = LOCK_PATIENCE + 2.0
 # Seconds between two looks at the disk; how much more than ZTASKD_HEADROOM must be free to go on again.
 DISK_ROUND, DISK_RELIEF = 1.0, 1.25
 
+# Why the dispatcher claims nothing.
+DISK = "disk"
+
 
 class Housekeeping:
     """Service greenlets that work for one node. Started by `start`."""
@@ -98,14 +101,13 @@ class Housekeeping:
             free = shutil.disk_usage(self.disk).free
         except OSError:
             return
-        paused = self.dispatcher.paused
+        paused = DISK in self.dispatcher.paused
         if not paused and free < conf.headroom:
-            self.dispatcher.paused = True
+            self.dispatcher.paused.add(DISK)
             events.emit("disk_low", free=free, wanted=conf.headroom, folder=self.disk)
         elif paused and free >= conf.headroom * DISK_RELIEF:
-            self.dispatcher.paused = False
             events.emit("disk_fine", free=free, folder=self.disk)
-            self.dispatcher.look(anyway=True)
+            self.dispatcher.go_on(DISK)
 
     def _round(self) -> None:
         with suppress(*TROUBLE, OSError):

@@ -5,7 +5,7 @@ full costs the others nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from django_ztask import lifecycle
@@ -37,6 +37,10 @@ class Places(Protocol):
         """What has not started."""
 
     def interrupt(self) -> None: ...
+
+    def hold(self, ids: Collection[str] | None, begun: Callable[[Claimed], bool]) -> list[Claimed]:
+        """What has not started of these (None: of all). What has a place and has not `begun` there is interrupted,
+        and comes back by itself."""
 
     def cancel(self, ids: Collection[str]) -> list[Claimed]:
         """Raises TaskCancelled in what runs; returns what has not started, and waits no longer."""

@@ -29,6 +29,7 @@ from ztaskd.intake import Intake
 from ztaskd.lanes import CHILDREN, FEWER_SLOTS, MORE_CHILDREN, MOST_SUSPECTS, SLOTS, Lane, SuspectsLane
 from ztaskd.lease import Lease
 from ztaskd.notify import manager
+from ztaskd.pauses import Pauses
 from ztaskd.progress import EACH, Reports
 from ztaskd.reader import Reader
 from ztaskd.restart import Restart
@@ -77,7 +78,10 @@ class Node:
         self.reports = Reports(self.dispatcher, self.committer.say, [self.workers, self.suspects])
         self.housekeeping = Housekeeping(self.committer, self.dispatcher, lease.boot, locks, disk)
         self.cancels = Cancels(self.committer, self.dispatcher, lease.boot)
-        self.intake = Intake(lease.url, Reader(self.dispatcher.named, lease.name, self.cancels.heard))
+        self.pauses = Pauses(self.committer, self.dispatcher, lease.boot)
+        reader = Reader(self.dispatcher.named, lease.name, self.cancels.heard)
+        reader.commands["pauses"] = self.pauses.asked
+        self.intake = Intake(lease.url, reader)
         self.services = Services(self._lost)
         self.signs = Signs(self)
         self.handover = handover
@@ -124,6 +128,8 @@ class Node:
         self.services.start("intake", self.intake.serve)
         self.services.start("clock", self.dispatcher.watch_clock)
         self.services.start("cancels", self.cancels.serve)
+        self.services.start("pauses", self.pauses.serve)
+        self.services.start("aside", self.pauses.bring_back)
         self.services.start("lease", every(self.lease.seconds / 3, self._renew))
         self.services.start("workers", every(TEND, self.workers.tend))
         self.services.start("suspects", every(TEND, self.suspects.tend))
@@ -143,6 +149,7 @@ class Node:
 
     def _take_stock(self, replay: bool) -> None:
         self.committer.call(self.lease.register)
+        self.pauses.start()  # (who pauses a queue meanwhile finds us registered, or we find that it is paused)
         self.housekeeping.fail_odd()
         if replay:
             count, left_out = self.committer.call(

@@ -101,7 +101,7 @@ def check_journal() -> None:
     try:
         with connection.cursor() as cursor:
             tables = connection.introspection.table_names(cursor)
-            for model in (models.Task, models.Attempt, models.Node, models.Replay):
+            for model in (models.Task, models.Attempt, models.Node, models.Replay, models.Pause):
                 table = model._meta.db_table
                 if table not in tables:
                     raise Refusal(Exit.DATABASE, f"the table {table} is missing in {name}. Run: {migrate}")

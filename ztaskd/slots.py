@@ -74,10 +74,27 @@ class Slots:
                 self._waiting.put(task)
         return [task for task in waiting if task.id in ids]
 
+    def hold(self, ids: Collection[str] | None, begun: Callable[[Claimed], bool]) -> list[Claimed]:
+        """Returns what no slot has started of these (None: of all). What only waits in its slot (for its child, or to
+        be written down) is interrupted there."""
+        for greenlet, task in self.running.items():
+            if (ids is None or task.id in ids) and not begun(task):
+                gevent.get_hub().loop.run_callback(self._throw_back, greenlet, task, begun)
+        waiting = self.take_back()
+        for task in waiting:
+            if ids is not None and task.id not in ids:
+                self._waiting.put(task)
+        return [task for task in waiting if ids is None or task.id in ids]
+
     def _throw(self, greenlet: Any, task: Claimed) -> None:
         """On the hub. (Greenlet.kill() would hit whatever the slot runs by then: the next task, perhaps.)"""
         if self.running.get(greenlet) is task:
             greenlet.throw(TaskCancelled("somebody has cancelled it"))
+
+    def _throw_back(self, greenlet: Any, task: Claimed, begun: Callable[[Claimed], bool]) -> None:
+        """The same; by now it may have begun."""
+        if self.running.get(greenlet) is task and not begun(task):
+            greenlet.throw(TaskInterrupted("its queue is paused"))
 
     def _live(self) -> None:
         while True:

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("django_ztask", "0009_replay")]
+    dependencies = [("django_ztask", "0010_pause")]
 
     operations = [
         migrations.AddField(

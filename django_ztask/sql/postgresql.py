@@ -129,7 +129,7 @@ PRUNE_ATTEMPTS = "DELETE FROM django_ztask_attempt WHERE task_id = ANY(%s::text[
 
 FAIL_UNKNOWN = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
-    WHERE status = 'QUEUED' AND (next_attempt <= %s OR replays > 0) AND function_name = ANY(%s::text[])
+    WHERE status = 'QUEUED' AND NOT EXISTS (SELECT 1 FROM django_ztask_pause WHERE queue IN (django_ztask_task.queue, '')) AND (next_attempt <= %s OR replays > 0) AND function_name = ANY(%s::text[])
     RETURNING uuid, function_name"""
 
 

@@ -146,7 +146,7 @@ PRUNE_ATTEMPTS = "DELETE FROM django_ztask_attempt WHERE task_id IN (SELECT valu
 
 FAIL_UNKNOWN = """UPDATE django_ztask_task
     SET status = 'FAILED', failed = %s, finished = %s, last_exception = %s
-    WHERE status = 'QUEUED' AND (next_attempt <= %s OR replays > 0)
+    WHERE status = 'QUEUED' AND NOT EXISTS (SELECT 1 FROM django_ztask_pause WHERE queue IN (django_ztask_task.queue, '')) AND (next_attempt <= %s OR replays > 0)
       AND function_name IN (SELECT value FROM json_each(%s)) RETURNING uuid, function_name"""
 
 

@@ -31,9 +31,10 @@ CALLERS = [
 ]
 OTHERS = ["attempt-cancelled", "recover-uncommitted", "replay-uncommitted", "prune-uncommitted"]
 OF_COMMANDS = ["replay-batch-uncommitted", "replay-committed"]  # test_replay_stopped.py
+OF_PAUSES = ["pause-committed", "aside-uncommitted", "back-uncommitted"]  # test_pause_faults.py
 
 
-assert sorted(POINTS) == sorted([*IN_THE_DAEMON, *IN_A_CHILD, *CALLERS, *OTHERS, *OF_COMMANDS]), (
+assert sorted(POINTS) == sorted([*IN_THE_DAEMON, *IN_A_CHILD, *CALLERS, *OTHERS, *OF_COMMANDS, *OF_PAUSES]), (
     "every point has its test"
 )
 

@@ -34,6 +34,7 @@ def new_task(
     retry_count: int = 2,
     policy: dict[str, float] | None = None,
     pool: str = "",
+    queue: str = "default",
 ) -> NewTask:
     [(task_id, micros)] = ids.new()
     payload = serialize.dump_call(args, {})
@@ -45,7 +46,7 @@ def new_task(
         mac=serialize.mac(task_id, function, payload, keys("row")[0]),
         created=created,
         due=created if due is None else due,
-        queue="default",
+        queue=queue,
         priority=priority,
         retry_count=retry_count,
         policy=policy or {},

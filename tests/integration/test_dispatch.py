@@ -224,10 +224,10 @@ def test_no_lane_is_given_more_than_it_has_room_for(both: Dispatcher, asked: Req
 
 
 def test_a_pause_and_a_drain_are_for_all_lanes(both: Dispatcher, asked: Requests) -> None:
-    both.paused = True
+    both.paused.add("disk")
     both.look(anyway=True)
     assert asked.looks == []
-    both.paused = False
+    both.paused.clear()
     tasks = brought(both, *["process"] * 4, "", "")
     both.drain()
     assert [finish.outcome.kind for finish in asked.finishes] == [Kind.NOT_STARTED], "a process too many"

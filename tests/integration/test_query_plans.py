@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from django_ztask import cancelling, journal, upkeep
+from django_ztask import cancelling, journal, pauses, upkeep
 from django_ztask.handle import TaskHandle
 from django_ztask.lifecycle import POOLS, Kind
 from django_ztask.models import Task
@@ -120,6 +120,24 @@ def test_due_rows_of_several_pools_are_a_walk_for_each_and_only_what_they_find_i
     walk, sought = (Step("django_ztask_task", index, tuple(by.split())) for index, by in (WALK, NEXT))
     assert {step for step in found if step.table} == {walk, sought}
     assert (found.count(walk), found.count(SORT)) == (len(pools), 1)
+
+
+def test_what_is_paused_is_put_aside_by_its_primary_key_and_comes_back_by_the_index(crowd: list[str]) -> None:
+    pause, _ = pauses.pause(connection, "default")
+    with committing():
+        assert tasks(lambda: pauses.among(connection, crowd[:500])) == {(UUID, "uuid")}
+        assert tasks(lambda: pauses.put_aside(connection, crowd[:500])) == {(UUID, "uuid")}
+        assert len(tasks(lambda: pauses.strays(connection, [pause]))) == 1
+        assert {index for index, _ in tasks(lambda: pauses.strays(connection, [pause]))} == {"ztask_queued"}
+        assert {index for index, _ in tasks(lambda: pauses.claimed(connection, BOOT, ["default"]))} == {
+            "ztask_running"
+        }
+    pauses.resume(connection, pause)
+    brought: list[int] = []
+    with committing():
+        found = tasks(lambda: brought.append(pauses.bring_back(connection, 20)))
+    assert found == {("ztask_queued", "pool"), ("ztask_queued", "pool priority"), (UUID, "uuid")}
+    assert brought == [20]
 
 
 def test_the_next_due_time_is_looked_up_in_the_index_of_queued_rows(crowd: list[str]) -> None:

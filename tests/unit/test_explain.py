@@ -8,6 +8,7 @@ import pytest
 
 from django_ztask.explain import explain
 from django_ztask.findings import Evidence, Finding, NodeSeen
+from django_ztask.pauses import EVERYTHING, Pause
 
 NOW = 1_800_000_000.0
 
@@ -97,13 +98,28 @@ def test_what_keeps_it_from_ever_running_comes_first() -> None:
     assert codes(next_attempt=None) == ["no-due-time"]
 
 
-def test_pauses_suspects_and_a_full_disk() -> None:
+def test_suspects_and_a_full_disk() -> None:
     assert codes({"free": 5, "headroom": 6}) == ["disk", "slot"]
     assert codes({"free": 6, "headroom": 6}) == ["slot"]
-    assert codes({"nodes": [node(answer={"paused": True})]}) == ["paused", "slot"]
-    assert codes({"nodes": [node(answer={"paused": ["mail"]})]}) == ["slot"]
-    assert codes({"nodes": [node(answer={"paused": ["mail"]})]}, queue="mail") == ["paused", "slot"]
     assert codes(pool="suspect") == codes(pool="suspect-greenlet") == ["suspect", "slot"]
+
+
+def test_a_paused_queue_is_told_from_the_journal_whatever_else_keeps_it_waiting() -> None:
+    mail, everything = Pause(7, "mail", NOW, "ann@web1", "it is down"), Pause(8, EVERYTHING, NOW, "bob@web2")
+    [finding] = found({"pauses": [mail]}, queue="mail", pool="paused-7")
+    assert (finding.code, finding.advice) == ("paused", "ztaskd resume --queue mail")
+    assert finding.what.startswith("queue mail is paused since 20")
+    assert finding.what.endswith("by ann@web1 (it is down): it waits")
+    assert codes({"pauses": [mail]}) == ["slot"], "another queue"
+    assert codes({"pauses": [mail]}, queue="mail", next_attempt=NOW + 9) == ["paused", "due"]
+    assert codes({"pauses": [mail], "nodes": []}, queue="mail") == ["no-node", "paused"]
+    assert [finding.advice for finding in found({"pauses": [mail, everything]}, queue="mail")] == [
+        "ztaskd resume --queue mail",
+        "ztaskd resume",
+    ]
+    assert codes({"pauses": [everything]}) == ["paused"]
+    assert codes(pool="paused-7") == ["comes-back", "slot"]
+    assert codes(pool="paused-7-s") == ["comes-back", "suspect", "slot"]
 
 
 @pytest.mark.parametrize("pool", ["suspect", "suspect-greenlet"])

@@ -12,7 +12,7 @@ It asks the journal, every node that is known (which takes a second for one that
 function, the disk and the clocks.
 
 --json writes one object: id, status, function, and findings, a list of {code, what, advice}. The codes: due, retry, slot,
-no-node, paused, disk, unknown-function, mac, old-key, node-key, pickle, suspect, quarantined, exception, at-most-once,
+no-node, paused, comes-back, disk, unknown-function, mac, old-key, node-key, pickle, suspect, quarantined, exception, at-most-once,
 legacy, refused, running, cancelling, node-silent, node-gone, succeeded, cancelled, clock, version, migrations, no-due-time,
 unknown-state.
 
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
     connection: Any = connections[conf.database]
     task_id = selection.find(connection, options.id)
-    found = evidence.gather(connection, task_id, partial(_is_held, connection))
+    found = evidence.gather(connection, task_id, partial(is_held, connection))
     if found is None:
         raise Refusal(Exit.NOT_FOUND, f"the task {printing.clean(task_id)} was just deleted")
     findings = explain(found)
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     return Exit.CLEAN
 
 
-def _is_held(connection: Any, boot: str) -> bool | None:
+def is_held(connection: Any, boot: str) -> bool | None:
     """Whether that boot's process lives, by its lock file. None: it is not to be seen here."""
     from ztaskd import locks, recover
 

@@ -97,6 +97,7 @@ def _age(row: Mapping[str, Any], now: float) -> str:
 
 def for_machines(row: Mapping[str, Any]) -> dict[str, Any]:
     """With the names that are promised."""
+    from django_ztask import aside
     from ztaskd.commands.printing import one_line, utc
 
     due = row["next_attempt"]
@@ -105,7 +106,7 @@ def for_machines(row: Mapping[str, Any]) -> dict[str, Any]:
         "status": row["status"],
         "function": row["function_name"],
         "queue": row["queue"],
-        "pool": row["pool"],
+        "pool": aside.home(row["pool"]),
         "priority": row["priority"],
         "created": utc(row["created"]),
         "due": utc(due) if isinstance(due, int | float) else None,

@@ -68,7 +68,7 @@ def _lines(row: Mapping[str, Any], now: float) -> Iterator[str]:
 
 
 def _facts(row: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
-    from django_ztask import masking
+    from django_ztask import aside, masking
     from ztaskd.commands import how_far
     from ztaskd.commands.printing import clean, local_and_age
 
@@ -100,7 +100,8 @@ def _facts(row: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
     yield "queue", clean(row["queue"])
     yield "priority", clean(row["priority"])
     if row["pool"]:
-        yield "pool", clean(row["pool"])
+        put = f"{aside.home(row['pool']) or 'as the node takes it'} (put aside: its queue is paused, or was)"
+        yield "pool", clean(put if aside.is_aside(row["pool"]) else row["pool"])
     if row["node"]:
         yield "node", clean(row["node"])
     if row["meta"]:

@@ -1,0 +1,61 @@
+"""Deaths in the midst of a pause: no row stays aside for ever, and none of a paused queue starts."""
+
+import pytest
+
+from tests.acceptance.daemon import wait_for
+from tests.acceptance.test_pause import calls, pause, resume, starts, ztaskd
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
+
+KILLED = -9
+
+
+def test_a_pause_whose_command_died_before_it_told_anybody_is_seen_at_the_next_round(site):
+    daemon = site.start()
+    dead, _ = site.command("pause", "--queue", "mail", env=site.env(ZTASKD_CRASH_AT="pause-committed"))
+    assert dead == KILLED
+    daemon.says("queue mail is paused")
+    [mail], [stock] = calls(site, "mail", 1), calls(site, "stock", 1)
+    site.wait_status(stock, "SUCCEEDED")
+    assert site.task(mail)["status"] == "QUEUED"
+    assert starts(site, "mail") == []
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("point", ["aside-uncommitted", "back-uncommitted"])
+def test_a_daemon_that_dies_while_it_puts_rows_aside_or_back_leaves_none_there(site, point):
+    calls(site, "mail", 1200)
+    [stock] = calls(site, "stock", 1)
+    pause(site, "--queue", "mail")
+    if point == "back-uncommitted":
+        daemon = site.start()
+        wait_for(lambda: site.count(queue="mail", pool="") == 0, "all to be put aside")
+        assert daemon.stop() == 0
+        resume(site, "--queue", "mail")
+    doomed = site.start(ready=False, ZTASKD_CRASH_AT=f"{point}:2")
+    assert doomed.wait() == KILLED, doomed.log
+    if point == "aside-uncommitted":
+        assert 0 < site.count(queue="mail", pool="") < 1200
+        assert site.task(stock)["status"] == "QUEUED"
+    daemon = site.start()
+    site.wait_status(stock, "SUCCEEDED")
+    if point == "aside-uncommitted":
+        assert starts(site, "mail") == []
+        resume(site, "--queue", "mail")
+    site.wait_count(1200, queue="mail", status="SUCCEEDED")
+    assert set(site.sql("SELECT DISTINCT pool FROM django_ztask_task")) <= {"", "suspect"}
+    assert len(set(site.marks())) == 1201
+    assert daemon.stop() == 0
+
+
+def test_a_node_that_does_not_answer_is_named_and_one_that_was_killed_is_not_waited_for(site):
+    daemon = site.start()
+    daemon.kill9()
+    assert "no daemon runs" in ztaskd(site, "pause", "--queue", "mail")
+    site.sql("UPDATE django_ztask_node SET host = 'elsewhere', boot = 'another', lease = lease + 600")
+    said = resume(site, "--queue", "mail")[0]
+    assert said["told"] == []
+    assert "elsewhere" in said["silent"][0]
+    text = ztaskd(site, "pause", "--queue", "mail")
+    assert "has not said that it knows" in text
+    assert "starts nothing of it any more within 2 s" in text
