@@ -17,7 +17,8 @@ from django_ztask import cancelling, crashpoints, journal
 from django_ztask.rows import Claimed, Finish
 from ztaskd import events, progress
 from ztaskd.aside import Aside
-from ztaskd.batch import Answer, Batch, Call, Look, Pools
+from ztaskd.batch import Answer, Batch, Look, Pools
+from ztaskd.calls import Calls
 from ztaskd.inbox import Inbox
 from ztaskd.refusals import Refusals
 from ztaskd.storage import TROUBLE, Storage, is_refusal
@@ -29,8 +30,6 @@ sleep = monkey.get_original("time", "sleep")
 SYNC = 1.0
 
 RETRY_FIRST, RETRY_LAST = 0.05, 1.0  # seconds between attempts at a database that does not work
-
-CALL_PAUSES = (0.05, 0.2, 0.5)  # the same for a call, whose caller waits
 
 
 class GroupCommit:
@@ -53,10 +52,11 @@ class GroupCommit:
         self.abandon = False  # set by the hub: stop trying
         self.asked: float | None = None  # monotonic: since when the database owes an answer
         self._inbox = inbox
-        self._post = post
+        self.post = post
         self._answered = answered
         self._unknown: frozenset[str] = frozenset()
         self.aside = Aside(boot)
+        self._calls = Calls(self)
         self._refusals = Refusals(storage, boot, self.held, self._persist, self._emit)
         self.failing = False
         self.measure: Callable[[int, float], None] | None = None  # of each transaction: its rows, its seconds
@@ -99,22 +99,22 @@ class GroupCommit:
                 self._commit(batch)
             except Exception as error:
                 if not is_refusal(error):
-                    self._degraded(error)
+                    self.degraded(error)
                     self.storage.close()
                     sleep(pause)
                     pause = min(2 * pause, RETRY_LAST)
                     continue
                 if self._refusals.isolate(batch, error):
                     answer = Answer(named=len(batch.names), looked=batch.look is not None)
-                    self._post(functools.partial(self._answered, answer))
-            self._recovered()
+                    self.post(functools.partial(self._answered, answer))
+            self.recovered()
             break
         if batch.said is not None:
             progress.write(self.storage, self.boot, self.held, batch.said)
         for number, call in enumerate(batch.calls):
             if number:
                 sleep(self.storage.door_open())
-            self._do(call)
+            self._calls.do(call)
 
     def _commit(self, batch: Batch) -> None:
         answer = Answer(named=len(batch.names), looked=batch.look is not None)
@@ -151,7 +151,7 @@ class GroupCommit:
             aside = 0 if batch.look else answer.aside
             if batch.names and len(claims.get(batch.pools, ())) + aside < len(wanted.get(batch.pools, ())):
                 answer.missed = not {task.id for task in claimed}.issuperset(batch.names)
-        self._post(functools.partial(self._answered, answer))
+        self.post(functools.partial(self._answered, answer))
 
     def _look(self, look: Look, now: float, wanted: dict[Pools, list[str]], answer: Answer) -> None:
         """Adds to what is `wanted`, for each lane."""
@@ -192,36 +192,11 @@ class GroupCommit:
                 touched = self.touch(connection)
             self._dirty = not touched  # (without our row: when it is registered again)
         except TROUBLE as error:
-            self._degraded(error)
+            self.degraded(error)
             self.storage.close()
         self._synced = time.monotonic()
 
-    def _do(self, call: Call) -> None:
-        """A database that does not work is given a few more tries; then the caller gets its error."""
-        for pause in (*CALL_PAUSES, None):
-            self.asked = time.monotonic()
-            try:
-                with self.storage.look() if call.reads else self.storage.transaction(True) as connection:
-                    value = call.verb(connection)
-            except TROUBLE as error:
-                if is_refusal(error):
-                    self._post(functools.partial(call.answer.set_exception, error))
-                    return
-                self._degraded(error)
-                self.storage.close()
-                if pause is None or self.abandon:
-                    self._post(functools.partial(call.answer.set_exception, error))
-                    return
-                sleep(pause)
-            except BaseException as error:
-                self._post(functools.partial(call.answer.set_exception, error))
-                return
-            else:
-                self._post(functools.partial(call.answer.set, value))
-                self._recovered()
-                return
-
-    def _degraded(self, error: Exception) -> None:
+    def degraded(self, error: Exception) -> None:
         self.failing = True
         self._emit("journal_unavailable", error=error)
 
@@ -238,7 +213,7 @@ class GroupCommit:
             self._emit("task_failed_interrupted", id=task_id, function=function)
         return journal.recover(connection, self.boot, self.held)
 
-    def _recovered(self) -> None:
+    def recovered(self) -> None:
         """After an error a commit may have happened unseen: rows that nobody here holds go back. Whether the
         journal works again is shown by a write only: a full disk can be read."""
         if self.failing:
@@ -252,4 +227,4 @@ class GroupCommit:
             self._emit("journal_back")
 
     def _emit(self, event: str, **fields: Any) -> None:
-        self._post(functools.partial(events.emit, event, **fields))
+        self.post(functools.partial(events.emit, event, **fields))
