@@ -119,7 +119,7 @@ def _add_project(parser: argparse.ArgumentParser, default: str | None) -> None:
 
 
 def _add_commands(parser: argparse.ArgumentParser) -> None:
-    from ztaskd.commands import cancel, explain, prune, purge, replay, show
+    from ztaskd.commands import cancel, explain, ping, prune, purge, replay, show, status, stop, top
     from ztaskd.commands import list as listing
 
     common = argparse.ArgumentParser(add_help=False)
@@ -127,7 +127,7 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(
         dest="command", title="commands (without one, the daemon runs)", metavar="COMMAND"
     )
-    for command in (listing, show, explain, replay, cancel, purge, prune):
+    for command in (status, top, ping, stop, listing, show, explain, replay, cancel, purge, prune):
         command.add(commands, common)
 
 

@@ -34,6 +34,7 @@ from ztaskd.services import Services, every
 from ztaskd.signals import Signals
 from ztaskd.stopping import Stopping
 from ztaskd.storage import TROUBLE, storage_for
+from ztaskd.telling import Telling
 from ztaskd.watchdog import Watchdog
 from ztaskd.workers.pool import Workers
 from ztaskd.workers.temporary import TemporaryWorkers
@@ -78,6 +79,7 @@ class Node:
         self._stop = Event()
         renew = handover.renew if handover else Restart(self._stop).ask
         self.signals = Signals(self._stop.set, renew)
+        self.intake.reader.commands.update(Telling(self).commands())
         slots.prepare_connections(self._hub_thread, thread_id)
         transport.deliver_to(self._deliver, self._deliver_cancels)
 

@@ -1,0 +1,95 @@
+"""What the journal knows, looked up beside: a database that is down, locked or frozen keeps no command from going on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Seconds after which an answer of the database is not waited for any more.
+PATIENCE = 5.0
+
+
+class Look:
+    """One look, in a thread with a connection of its own. `found` is what `work` has made of that; `trouble` says why
+    there is none."""
+
+    def __init__(self, work: Callable[[Any], Any] | None = None) -> None:
+        self.found: Any = None
+        self._work = work or stands
+        self.trouble = f"the database has not answered for {PATIENCE:g} s"
+        self._over = threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    @property
+    def is_over(self) -> bool:
+        return self._over.is_set()
+
+    def wait(self, seconds: float = PATIENCE) -> Any:
+        self._over.wait(seconds)
+        return self.found
+
+    def _run(self) -> None:
+        from django.db import connections
+
+        from django_ztask.conf import conf
+        from ztaskd.project import Refusal, check_journal
+
+        try:
+            check_journal()
+            self.found = self._work(connections[conf.database])
+        except Refusal as refusal:
+            self.trouble = str(refusal)
+        except Exception as error:  # (whatever it is: there is more to tell than what the journal knows)
+            self.trouble = f"the journal cannot be used: {str(error).strip() or repr(error)}"
+        finally:
+            connections.close_all()
+            self._over.set()
+
+
+def stands(connection: Any) -> dict[str, Any]:
+    """As standing.standing has it; `database` names it, and each of its nodes also `lives`."""
+    from django_ztask import standing
+    from ztaskd import project
+
+    found = standing.standing(connection)
+    for node in found["nodes"]:
+        node["lives"] = lives(connection, node)
+    return {"database": project.describe_journal(connection), **found}
+
+
+def lives(connection: Any, node: dict[str, Any]) -> bool:
+    """By its lock file, where that is to be seen; else by its lease, and its process if that would be here."""
+    from ztaskd import locks, recover
+
+    try:
+        lock = recover.boot_lock(locks.folder_for(connection), node["boot"])
+        if lock.exists():
+            return locks.is_held(lock)
+    except OSError:  # (another user's)
+        pass
+    return node["left"] > 0 and (
+        node["host"] != socket.gethostname() or Path(f"/proc/{node['pid']}").exists()
+    )
+
+
+def holders() -> list[int]:
+    """The processes on this host that hold a lock of this journal's nodes, whether the database answers or not: those
+    that serve, start, or stop."""
+    from django.db import connections
+
+    from django_ztask.conf import conf
+    from ztaskd import locks
+
+    found: set[int] = set()
+    try:
+        for path in locks.folder_for(connections[conf.database]).glob("*.lock"):
+            if path.name.startswith(("node-", "boot-")) and locks.is_held(path):
+                words = path.read_text(errors="replace").split()
+                found.update(int(word) for word in words[1:2] if word.isdecimal())
+    except OSError:  # (another user's)
+        pass
+    return sorted(found - {os.getpid()})
