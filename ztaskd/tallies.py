@@ -21,6 +21,11 @@ OUTCOMES = {
     Event.HAND_BACK: "handed_back",
 }
 
+NAMES, NUMBERS = tuple(OUTCOMES.values()), {event: number for number, event in enumerate(OUTCOMES)}
+NONE = [0] * len(NAMES)
+
+SUCCEED = Event.SUCCEED  # the first
+
 # Seconds over which the rates are told.
 WINDOWS = (10, 60)
 
@@ -38,27 +43,33 @@ class Tallies:
         self._clock = clock
         self._began = clock()
         self._second = int(self._began)
-        self._ended = dict.fromkeys(OUTCOMES, 0)  # in this second
-        self._seconds: deque[tuple[int, dict[Event, int]]] = deque()  # the last ones
-        self._totals = dict.fromkeys(OUTCOMES, 0)  # in all seconds before this one
+        self._next = self._second + 1.0
+        self._ended = list(NONE)  # in this second, in the order of NAMES
+        self._seconds: deque[tuple[int, list[int]]] = deque()  # the last ones
+        self._totals = list(NONE)  # in all seconds before this one
 
     def hear(self, event: str, fields: dict[str, Any]) -> None:
+        """(An event's hash is Python code: what mostly happens does without.)"""
         if event == "task_ended":
-            now = self._clock()
-            if now >= self._second + 1:
+            if (now := self._clock()) >= self._next:
                 self._turn(int(now))
             finish = fields["finish"]
-            self._ended[finish.verdict.event] += 1
+            what = finish.verdict.event
+            if what is SUCCEED:
+                self._ended[0] += 1
+                return
+            self._ended[NUMBERS[what]] += 1
             if finish.outcome.kind in FAILED:
                 self.failures.append(_failure(finish))
 
     def totals(self) -> dict[str, int]:
-        return {name: self._totals[each] + self._ended[each] for each, name in OUTCOMES.items()}
+        return {
+            name: total + ended for name, total, ended in zip(NAMES, self._totals, self._ended, strict=True)
+        }
 
     def rates(self) -> dict[str, dict[str, float]]:
         """Tasks a second, by outcome, over the last `10s` and `60s`; over less while the node is younger."""
-        now = self._clock()
-        if now >= self._second + 1:
+        if (now := self._clock()) >= self._next:
             self._turn(int(now))
         return {f"{window}s": self._rate(window, now) for window in WINDOWS}
 
@@ -68,17 +79,17 @@ class Tallies:
         seconds = max(min(now - since, now - self._began), 1.0)
         found = [ended for second, ended in self._seconds if second >= since] + [self._ended]
         return {
-            name: round(sum(ended[each] for ended in found) / seconds, 3) for each, name in OUTCOMES.items()
+            name: round(sum(numbers) / seconds, 3)
+            for name, numbers in zip(NAMES, zip(*found, strict=True), strict=True)
         }
 
     def _turn(self, second: int) -> None:
         """Another second has begun."""
         self._seconds.append((self._second, self._ended))
-        for each, number in self._ended.items():
-            self._totals[each] += number
+        self._totals = [total + ended for total, ended in zip(self._totals, self._ended, strict=True)]
         while self._seconds and self._seconds[0][0] <= second - WINDOWS[-1]:
             self._seconds.popleft()
-        self._second, self._ended = second, dict.fromkeys(OUTCOMES, 0)
+        self._second, self._next, self._ended = second, second + 1.0, list(NONE)
 
 
 def _failure(finish: Finish) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,15 @@ PATIENCE = 5.0
 
 
 class Look:
-    """One look, in a thread with a connection of its own. `found` is what `work` has made of that; `trouble` says why
-    there is none."""
+    """One look, in a thread with a connection of its own. `found` is what `work` has made of that (None: nothing, see
+    `trouble`). `check`: whether the journal is to be found fit first."""
 
-    def __init__(self, work: Callable[[Any], Any] | None = None) -> None:
+    def __init__(self, work: Callable[[Any], Any] | None = None, check: bool = True) -> None:
         self.found: Any = None
         self._work = work or stands
-        self.trouble = f"the database has not answered for {PATIENCE:g} s"
+        self._check = check
+        self._reason = ""
+        self._began = time.monotonic()
         self._over = threading.Event()
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -28,7 +31,14 @@ class Look:
     def is_over(self) -> bool:
         return self._over.is_set()
 
+    @property
+    def trouble(self) -> str:
+        if self.is_over:
+            return self._reason
+        return f"the database has not answered for {time.monotonic() - self._began:.1f} s"
+
     def wait(self, seconds: float = PATIENCE) -> Any:
+        """What is found by then."""
         self._over.wait(seconds)
         return self.found
 
@@ -39,12 +49,13 @@ class Look:
         from ztaskd.project import Refusal, check_journal
 
         try:
-            check_journal()
+            if self._check:
+                check_journal()
             self.found = self._work(connections[conf.database])
         except Refusal as refusal:
-            self.trouble = str(refusal)
+            self._reason = str(refusal)
         except Exception as error:  # (whatever it is: there is more to tell than what the journal knows)
-            self.trouble = f"the journal cannot be used: {str(error).strip() or repr(error)}"
+            self._reason = f"the journal cannot be used: {str(error).strip() or repr(error)}"
         finally:
             connections.close_all()
             self._over.set()

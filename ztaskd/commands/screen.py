@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from ztaskd.commands import picture
@@ -12,6 +12,10 @@ from ztaskd.commands.printing import clean, cut, number, short_local
 TASKS, FAILURES = 3, 5
 
 HELP = "q leaves"
+
+# What is not said of a node: it has a place of its own. And on a small terminal, of fewer lines than this.
+LEFT_OUT = ("last error", "")
+SMALL, LESS = 20, (*LEFT_OUT, "since start", "blocked by", "refused")
 
 
 def picture_of(seen: Any, width: int, height: int) -> Any:
@@ -29,7 +33,7 @@ def picture_of(seen: Any, width: int, height: int) -> Any:
 def fitted(seen: Any, width: int, height: int) -> list[tuple[str, str]]:
     """The lines, and how each looks: no more than `height`. What there is no room for is left out from below: failures
     first, then running tasks, then the rest."""
-    head = [*_title(seen, width), *_nodes(seen), *_journal(seen)]
+    head = [*_title(seen, width), *_nodes(seen, LESS if height < SMALL else LEFT_OUT), *_journal(seen)]
     failures = _failures(seen)
     room = height - len(head) - 2
     tasks = picture.run_in_all(seen.nodes)
@@ -45,7 +49,7 @@ def _title(seen: Any, width: int) -> Iterator[tuple[str, str]]:
     yield f"{left}{HELP:>{max(len(HELP) + 2, width - len(left))}}", "dim"
 
 
-def _nodes(seen: Any) -> Iterator[tuple[str, str]]:
+def _nodes(seen: Any, left_out: Collection[str]) -> Iterator[tuple[str, str]]:
     for answer in seen.answers:
         if answer.value is None:
             for line in answer.lines():
@@ -53,8 +57,8 @@ def _nodes(seen: Any) -> Iterator[tuple[str, str]]:
             continue
         yield picture.headline(answer.value), "bold"
         for name, value in picture.facts(answer.value, seen.now):
-            if name in ("last error", ""):
-                continue  # (they have a place of their own)
+            if name in left_out:
+                continue
             yield picture.fact(name, value), "yellow" if name == "state" and value != "serves" else ""
 
 

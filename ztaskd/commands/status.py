@@ -79,14 +79,15 @@ def run(options: argparse.Namespace) -> int:
     return Exit.CLEAN if seen.nodes else Exit.CRASH
 
 
-def look(timeout: float) -> Seen:
+def look(timeout: float, journal: Any = None, patience: float | None = None) -> Seen:
+    """`journal`: a Look that was begun before, for which we wait as long as `patience` says (seconds)."""
     from django_ztask.conf import conf
     from ztaskd.commands import nodes
-    from ztaskd.commands.journal import Look
+    from ztaskd.commands.journal import PATIENCE, Look
 
-    journal = Look()
+    journal = journal or Look()
     answers = nodes.ask_all(conf.url, "status", timeout)
-    found = journal.wait()
+    found = journal.wait(PATIENCE if patience is None else patience)
     if found:
         others = [url for url in nodes.here(found["nodes"]) if url not in conf.url]
         answers += nodes.ask_all(others, "status", timeout)

@@ -92,11 +92,16 @@ class Watch:
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
+        """(A database that owes an answer is not asked again before it has given it.)"""
         from ztaskd.commands import status
+        from ztaskd.commands.journal import Look
 
+        journal = None
         while True:
             began = time.monotonic()
-            self.seen = status.look(PATIENCE)
+            if journal is None or journal.is_over:
+                journal = Look(check=journal is None or journal.found is None)
+            self.seen = status.look(PATIENCE, journal, self.interval)
             self.turn += 1
             time.sleep(max(0.0, began + self.interval - time.monotonic()))
 
