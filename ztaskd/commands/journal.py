@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,18 +90,24 @@ def lives(connection: Any, node: dict[str, Any]) -> bool:
 
 def holders() -> list[int]:
     """The processes on this host that hold a lock of this journal's nodes, whether the database answers or not: those
-    that serve, start, or stop."""
+    that serve, start, or stop. (The locks themselves are not tried: who starts just then would find them held.)"""
     from django.db import connections
 
     from django_ztask.conf import conf
     from ztaskd import locks
 
     found: set[int] = set()
-    try:
+    with suppress(OSError):  # (another user's)
+        held = _held()
         for path in locks.folder_for(connections[conf.database]).glob("*.lock"):
-            if path.name.startswith(("node-", "boot-")) and locks.is_held(path):
+            with suppress(OSError):  # (just removed)
                 words = path.read_text(errors="replace").split()
-                found.update(int(word) for word in words[1:2] if word.isdecimal())
-    except OSError:  # (another user's)
-        pass
+                pids = {int(word) for word in words[1:2] if word.isdecimal()}
+                found |= {pid for pid in pids if (pid, path.stat().st_ino) in held}
     return sorted(found - {os.getpid()})
+
+
+def _held() -> set[tuple[int, int]]:
+    """Process and inode of each flock that the system knows of."""
+    lines = [line.replace(":", " ").split() for line in Path("/proc/locks").read_text().splitlines()]
+    return {(int(words[4]), int(words[7])) for words in lines if words[1] == "FLOCK" and len(words) > 7}

@@ -87,7 +87,7 @@ def look(timeout: float, journal: Any = None, patience: float | None = None) -> 
 
     journal = journal or Look()
     answers = nodes.ask_all(conf.url, "status", timeout)
-    found = journal.wait(PATIENCE if patience is None else patience)
+    found = journal.wait(max(PATIENCE, timeout) if patience is None else patience)
     if found:
         others = [url for url in nodes.here(found["nodes"]) if url not in conf.url]
         answers += nodes.ask_all(others, "status", timeout)

@@ -29,8 +29,8 @@ exit codes: 0 all are gone, or none was there; 1 one is still there, or took no 
 # Seconds that a node has for its answer: the first time, where none is known to live, and in later rounds.
 PATIENCE, PATIENCE_NOBODY, PATIENCE_LATER = 2.0, 0.3, 0.5
 
-# Seconds between two looks at who is left, and between two lines about that.
-ROUND, LINE = 0.2, 3.0
+# Seconds between two looks at who is left; until the first line about that, and between two of them.
+ROUND, FIRST_LINE, LINE = 0.2, 0.5, 3.0
 
 # Seconds for the end of a node beyond its grace: interrupted tasks clean up, the last outcomes are written.
 BEYOND = 10.0
@@ -81,11 +81,14 @@ class Stop:
         self.boots: list[str] = []
         self.refused = self.busy = False
         self._open: dict[int, int] = {}  # a descriptor for each process that is there
-        self._began = self._said = time.monotonic()
+        self._began = time.monotonic()
+        self._say = self._began + FIRST_LINE  # when the next line is due
         self._runs: Any = None
 
     def run(self) -> int:
         patience = self._look_around()
+        if self.timeout is not None:
+            patience = min(patience, self.timeout)
         while True:
             if not self.asked.issuperset(self._open) or self.busy or not self.names:
                 self._ask(patience)
@@ -95,15 +98,18 @@ class Stop:
             now = time.monotonic()
             if now > self._began + (self.grace + BEYOND if self.timeout is None else self.timeout):
                 return self._give_up()
-            if now > self._said + LINE:
-                self._said = now
+            if now > self._say:
                 self._tell()
+                self._say = now + LINE
             patience = PATIENCE_LATER
 
     def _look_around(self) -> float:
         """Who is there, as far as the journal and the lock files tell. Returns the patience for the first round."""
         import socket
 
+        from django.db import connections
+
+        from django_ztask.conf import conf
         from ztaskd.commands import journal
 
         look = journal.Look()
@@ -117,7 +123,10 @@ class Stop:
                 if node["url"] not in self.pending:
                     self.pending.append(node["url"])
         self.trouble = "" if found else f" ({look.trouble})"
-        return PATIENCE if self._open or not found else PATIENCE_NOBODY
+        certain = (
+            found is not None or connections[conf.database].vendor == "sqlite"
+        )  # (its locks lie beside it)
+        return PATIENCE_NOBODY if certain and not self._open else PATIENCE
 
     def _watch(self, pid: int, name: str) -> None:
         """(A descriptor: another process may get the same id.)"""
