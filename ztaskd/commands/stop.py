@@ -86,6 +86,8 @@ class Stop:
         self._runs: Any = None
 
     def run(self) -> int:
+        from ztaskd.cli import Exit
+
         patience = self._look_around()
         if self.timeout is not None:
             patience = min(patience, self.timeout)
@@ -95,6 +97,8 @@ class Stop:
             self._wait(ROUND if self._open or self.busy else 0)
             if not (self._open or self.busy):
                 return self._end()
+            if self.refused and self.asked.isdisjoint(self._open):
+                return Exit.CRASH  # (why, has been said: to wait changes nothing)
             now = time.monotonic()
             if now > self._began + (self.grace + BEYOND if self.timeout is None else self.timeout):
                 return self._give_up()
