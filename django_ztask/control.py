@@ -40,7 +40,8 @@ def ask(url: str, command: str, timeout: float, arguments: dict[str, Any] | None
             if reply.refused is not None:
                 raise Refused(reply.refused, f"the node at {url} refused {command!r}: {reply.reason}")
             return reply
-    raise NoAnswer(f"the node at {url} took {command!r} and did not answer within {timeout:g} s")
+    reason = f"the node at {url} took {command!r} and did not answer within {timeout:g} s"
+    raise NoAnswer(reason, taken=True)
 
 
 def _left(deadline: float) -> int:

@@ -34,7 +34,12 @@ class MessageError(ZtaskError, ValueError):
 
 
 class NoAnswer(ZtaskError, TimeoutError):
-    """No node answered a control message in time: none is there, or it is stopped or very busy."""
+    """No node answered a control message in time: none is there, or it is stopped or very busy. `taken`: somebody is
+    there, and has taken it."""
+
+    def __init__(self, reason: str, taken: bool = False) -> None:
+        super().__init__(reason)
+        self.taken = taken
 
 
 class Refused(ZtaskError):

@@ -20,11 +20,7 @@ def main() -> NoReturn:
     """The console script `ztaskd`, and `python -m ztaskd`."""
     _open_standard_descriptors()
     link = _link()  # from here on we end when the reloader ends
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop_booting)
-    signal.signal(signal.SIGQUIT, _quit_booting)
-    for number in (signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, lambda number, frame: None)  # until there is something to report, or a log
+    _mind_signals()
     from ztaskd import cli, syspath
     from ztaskd.again import program
     from ztaskd.notify import manager
@@ -59,6 +55,15 @@ def main() -> NoReturn:
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, gone, or never there
             stream.flush()
     program.leave(code)
+
+
+def _mind_signals() -> None:
+    """Until somebody else does."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop_booting)
+    signal.signal(signal.SIGQUIT, _quit_booting)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda number, frame: None)  # until there is something to report, or a log
 
 
 def _open_standard_descriptors() -> None:

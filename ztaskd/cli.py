@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import os
 from enum import IntEnum
@@ -33,6 +34,12 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 MOST_AGE = 100 * 365.25 * 86400  # a hundred years: what is older has no date
 
+# A file of ztaskd/commands each; --help lists them in this order.
+COMMANDS = (
+    *("status", "top", "ping", "stop", "list", "show", "explain", "replay", "cancel", "pause", "resume"),
+    *("purge", "prune"),
+)
+
 # Options that a command does not take.
 FOR_THE_DAEMON = (
     *("check", "noreload", "replayfailed", "logfile", "concurrency", "grace", "pidfile", "multiprocess"),
@@ -50,21 +57,7 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     _add_reloading(parser)
-    add(
-        "-l",
-        "--loglevel",
-        type=_level,
-        default=LEVELS["INFO"],
-        metavar="LEVEL",
-        help=f"{', '.join(LEVELS)} (default INFO)",
-    )
-    add(
-        "--log-format",
-        choices=["text", "json"],
-        default="text",
-        help="json: each line of the log is an object with task_id, function, attempt, duration_ms, ...",
-    )
-    add("-f", "--logfile", metavar="FILE", help="log to FILE, and what tasks print too (default: stdout)")
+    _add_log(parser)
     add(
         "--replayfailed",
         action="store_true",
@@ -85,6 +78,25 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
     add("--version", action=_Version, nargs=0, help="print the version and exit")
     _add_commands(parser)
     return parser
+
+
+def _add_log(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "-l",
+        "--loglevel",
+        type=_level,
+        default=LEVELS["INFO"],
+        metavar="LEVEL",
+        help=f"{', '.join(LEVELS)} (default INFO)",
+    )
+    add(
+        "--log-format",
+        choices=["text", "json"],
+        default="text",
+        help="json: each line of the log is an object with task_id, function, attempt, duration_ms, ...",
+    )
+    add("-f", "--logfile", metavar="FILE", help="log to FILE, and what tasks print too (default: stdout)")
 
 
 def _add_reloading(parser: argparse.ArgumentParser) -> None:
@@ -133,16 +145,13 @@ def _add_project(parser: argparse.ArgumentParser, default: str | None) -> None:
 
 
 def _add_commands(parser: argparse.ArgumentParser) -> None:
-    from ztaskd.commands import cancel, explain, pause, prune, purge, replay, resume, show
-    from ztaskd.commands import list as listing
-
     common = argparse.ArgumentParser(add_help=False)
     _add_project(common, argparse.SUPPRESS)  # (what stands before the command counts as well)
     commands = parser.add_subparsers(
         dest="command", title="commands (without one, the daemon runs)", metavar="COMMAND"
     )
-    for command in (listing, show, explain, replay, cancel, pause, resume, purge, prune):
-        command.add(commands, common)
+    for name in COMMANDS:
+        importlib.import_module(f"ztaskd.commands.{name}").add(commands, common)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

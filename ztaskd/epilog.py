@@ -12,6 +12,8 @@ examples:
   kill -USR2 $(cat ztaskd.pid)                         logrotate's postrotate (with --pidfile ztaskd.pid)
   ztaskd --noreload --replayfailed                     run the failed tasks again, oldest call first
   ztaskd --check                                       are settings, database and task modules fine?
+  ztaskd status                                        who serves, what runs, what waits? (`top`: live; `ping`: is it there?)
+  ztaskd stop                                          asks the daemon to stop, and waits until it is gone
   ztaskd list --status FAILED --since 1h               what has failed in the last hour?
   ztaskd show 0198c9f3-7a                              all about one task (the beginning of its id is enough)
   ztaskd explain 0198c9f3-7a                           why does it not run, or why has it failed?

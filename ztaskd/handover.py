@@ -31,6 +31,7 @@ class Handover:
     def __init__(self, link: Link, grace: float, let_go: Callable[[], None]) -> None:
         self.grace = grace
         self.asked = False
+        self.parent = link.parent
         self._link = link
         self._let_go = let_go
 

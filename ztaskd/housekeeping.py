@@ -40,7 +40,7 @@ SILENCE = LOCK_PATIENCE + 2.0
 DISK_ROUND, DISK_RELIEF = 1.0, 1.25
 
 # Why the dispatcher claims nothing.
-DISK = "disk"
+DISK = "too little room on the journal's disk"
 
 
 class Housekeeping:

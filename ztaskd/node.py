@@ -38,6 +38,7 @@ from ztaskd.signals import Signals
 from ztaskd.signs import Signs
 from ztaskd.stopping import Stopping
 from ztaskd.storage import TROUBLE, storage_for
+from ztaskd.telling import Telling
 from ztaskd.watchdog import Watchdog
 from ztaskd.workers.pool import Workers
 from ztaskd.workers.temporary import TemporaryWorkers
@@ -79,9 +80,7 @@ class Node:
         self.housekeeping = Housekeeping(self.committer, self.dispatcher, lease.boot, locks, disk)
         self.cancels = Cancels(self.committer, self.dispatcher, lease.boot)
         self.pauses = Pauses(self.committer, self.dispatcher, lease.boot)
-        reader = Reader(self.dispatcher.named, lease.name, self.cancels.heard)
-        reader.commands["pauses"] = self.pauses.asked
-        self.intake = Intake(lease.url, reader)
+        self.intake = Intake(lease.url, Reader(self.dispatcher.named, lease.name, self.cancels.heard))
         self.services = Services(self._lost)
         self.signs = Signs(self)
         self.handover = handover
@@ -92,6 +91,8 @@ class Node:
         self._stop = Event()
         renew = handover.renew if handover else Restart(self._stop).ask
         self.signals = Signals(self._stop.set, renew, handover.stopping if handover else None)
+        commands = {**Telling(self).commands(), "pauses": self.pauses.asked}
+        self.intake.reader.commands.update(commands)
         slots.prepare_connections(self._hub_thread, thread_id)
         transport.deliver_to(self._deliver, self._deliver_cancels)
 
@@ -125,6 +126,18 @@ class Node:
             self.services.start("signs", self.signs.serve)
         self.housekeeping.look_at_disk()
         self._take_stock(replay)
+        self._start_services()
+        gc.freeze()  # what the project has imported stays: the collector need not look through it again
+        self._say_ready(began)
+        if self.handover is not None:
+            self.services.start("handover", functools.partial(self.handover.serve, self._stop.set))
+        self._stop.wait()
+        Stopping(self).drain()
+        return self.code
+
+    # -- starting -----------------------------------------------------------------------------------
+
+    def _start_services(self) -> None:
         self.services.start("intake", self.intake.serve)
         self.services.start("clock", self.dispatcher.watch_clock)
         self.services.start("cancels", self.cancels.serve)
@@ -137,15 +150,6 @@ class Node:
         self.housekeeping.start(self.services)
         if self.multiprocess:
             self.workers.warm_up()
-        gc.freeze()  # what the project has imported stays: the collector need not look through it again
-        self._say_ready(began)
-        if self.handover is not None:
-            self.services.start("handover", functools.partial(self.handover.serve, self._stop.set))
-        self._stop.wait()
-        Stopping(self).drain()
-        return self.code
-
-    # -- starting -----------------------------------------------------------------------------------
 
     def _take_stock(self, replay: bool) -> None:
         self.committer.call(self.lease.register)

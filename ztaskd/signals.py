@@ -50,6 +50,11 @@ class Signals:
         self._hung_up = self._hung_up or program.hung_up
         self._wake.send()
 
+    def stop_in(self, seconds: float) -> None:
+        """What TERM asks for, without a signal. (The first one that comes then is still the first.)"""
+        program.stopped = True
+        gevent.spawn_later(seconds, self._stop)
+
     def _count(self, number: int, frame: object) -> None:
         """The second signal does not wait for the hub: a task may be hogging it."""
         program.stopped = True  # whatever HUP has asked for

@@ -1,6 +1,7 @@
 """The subcommands, one file each: `add` describes it to the parser, `run` does it and returns the exit code.
 
-They work on the journal, whether a daemon runs or not, in a process without gevent.
+They work on the journal, whether a daemon runs or not, in a process without gevent. One that does without the journal,
+or looks after it by itself, says NEEDS_JOURNAL = False.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ def run(options: argparse.Namespace) -> int:
     try:
         project.setup_django(options)
         project.check_project(fail_fast=True)
-        project.check_journal()
         code = _run(options)
         sys.stdout.flush()
         return code
@@ -44,10 +44,13 @@ def run(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from django.db import DatabaseError, InterfaceError
 
-    from ztaskd.project import Refusal
+    from ztaskd.project import Refusal, check_journal
 
+    command = importlib.import_module(f"ztaskd.commands.{options.command}")
     try:
-        return int(importlib.import_module(f"ztaskd.commands.{options.command}").run(options))
+        if getattr(command, "NEEDS_JOURNAL", True):
+            check_journal()
+        return int(command.run(options))
     except (DatabaseError, InterfaceError) as error:
         reason = str(error).strip()
         if "locked" in reason:

@@ -13,10 +13,10 @@ from ztaskd.commands.printing import age, clean, utc
 
 def words(said: Progress, now: float) -> str:
     """`1,203 of 5,000 (24 %) "parsing", 0.4s ago`."""
-    text = _number(said.done)
+    text = number(said.done)
     if said.total is not None and said.fraction is not None:
         # (Rounded down: what is not done is not 100 %.)
-        text += f" of {_number(said.total)} ({int(said.fraction * 100)} %)"
+        text += f" of {number(said.total)} ({int(said.fraction * 100)} %)"
     if said.text:
         text += f' "{clean(said.text)}"'
     return f"{text}, {age(now - said.at)} ago"
@@ -39,5 +39,5 @@ def for_machines(text: Any) -> dict[str, Any] | None:
     return {"attempt": attempt, **asdict(said), "fraction": said.fraction, "at": utc(said.at)}
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"

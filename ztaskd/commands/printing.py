@@ -60,12 +60,19 @@ def cut(text: str, room: int, left: bool = False) -> str:
     return ("…" + text if left else text + "…") if room > 0 else ""
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: str = "", left_cut: int = -1) -> str:
-    """Columns under their heads. The column of index `left_cut` loses its beginning when the line is too long, the last
-    one its end. `right`: heads of columns of numbers."""
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: str = "",
+    left_cut: int = -1,
+    total: int | None = None,
+) -> str:
+    """Columns under their heads. The column of index `left_cut` loses its beginning when the line is too long (for
+    `total` columns; without it, those of the terminal), the last one its end. `right`: heads of columns of numbers."""
     lines = [list(head), *(list(row) for row in rows)]
     sizes = [max(columns(line[n]) for line in lines) for n in range(len(head))]
-    total = width()
+    total = width() if total is None else total
     spare = total - sum(sizes) - 2 * (len(sizes) - 1)
     if spare < 0 and left_cut >= 0:
         # The last column keeps a third of the line, if it needs that much.
