@@ -21,7 +21,7 @@ from tests.project.shop.tasks import add
 pytestmark = pytest.mark.both_databases
 
 # Columns of later migrations than 0005.
-ADDED = ("pool", "cancel_requested")
+ADDED = ("pool", "cancel_requested", "progress")
 
 NOW = 1_700_000_000.0
 SLOTS = ("", GREENLET)
