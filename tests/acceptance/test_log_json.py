@@ -24,8 +24,8 @@ def objects(daemon):
     return found
 
 
-def test_every_line_of_a_busy_run_is_one_object_with_what_it_is_about(site):
-    daemon = site.start("--log-format", "json", "-l", "DEBUG", "--grace", "0.2", "-c", "50")
+def busy_run(site, daemon):
+    """Until the daemon has stopped. Returns the ids of its tasks, but those of 500 that succeed."""
     ids = site.call("""
         from tests.project.shop.hogs import *
         mark.map([f"m{n}" for n in range(500)])
@@ -46,6 +46,12 @@ def test_every_line_of_a_busy_run_is_one_object_with_what_it_is_about(site):
     daemon.signal(signal.SIGUSR1)
     daemon.says("SIGUSR1: that is all")
     assert daemon.stop() == 0
+    return ids
+
+
+def test_every_line_of_a_busy_run_is_one_object_with_what_it_is_about(site):
+    daemon = site.start("--log-format", "json", "-l", "DEBUG", "--grace", "0.2", "-c", "50")
+    ids = busy_run(site, daemon)
     found = objects(daemon)
 
     def about(name, **known):
