@@ -23,10 +23,10 @@ def main() -> NoReturn:
         signal.signal(number, _stop_booting)
     signal.signal(signal.SIGUSR1, lambda number, frame: None)  # until there is something to report
     from ztaskd import cli, syspath
-    from ztaskd.again import program
+    from ztaskd.again import AGAIN, program
     from ztaskd.notify import manager
 
-    manager.take(os.environ)
+    manager.take(os.environ, AGAIN in os.environ)
     if link is not None and link.notify is not None:
         manager.use(link.pass_on, **link.notify)
     syspath.take_over()
