@@ -22,10 +22,10 @@ def main() -> NoReturn:
     link = _link()  # from here on we end when the reloader ends
     _mind_signals()
     from ztaskd import cli, syspath
-    from ztaskd.again import program
+    from ztaskd.again import AGAIN, program
     from ztaskd.notify import manager
 
-    manager.take(os.environ)
+    manager.take(os.environ, AGAIN in os.environ)
     if link is not None and link.notify is not None:
         manager.use(link.pass_on, **link.notify)
     syspath.take_over()

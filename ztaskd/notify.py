@@ -41,12 +41,16 @@ class Manager:
         self._socket: Any = None
         self._owed: list[bytes] = []  # what it has had no room for
         self._status = self._refused = ""
+        self._armed = (
+            False  # the first sign of life arms systemd's watchdog, and no boot is to be killed by it
+        )
 
-    def take(self, environment: MutableMapping[str, str]) -> None:
-        """Once, as early as can be."""
+    def take(self, environment: MutableMapping[str, str], again: bool = False) -> None:
+        """Once, as early as can be. `again`: a former self has served under this process id."""
         found = {name: environment.pop(name) for name in (SOCKET, EVERY, WHOM) if name in environment}
         self.listens = found.get(SOCKET, "").startswith(("/", "@"))
         if self.listens:
+            self._armed = again
             self.environment = found
             self.watchdog = _watchdog(found)
 
@@ -58,7 +62,7 @@ class Manager:
 
     def booting(self, step: str) -> None:
         """The next step of a boot, which may take its time."""
-        self._say(f"STATUS=booting: {step}", _extended(BOOT_STEP), ALIVE)
+        self._say(f"STATUS=booting: {step}", _extended(BOOT_STEP), *[ALIVE] * self._armed)
 
     def ready(self, status: str) -> None:
         """It serves."""

@@ -44,7 +44,8 @@ def test_systemd_hears_of_the_start_and_of_the_stop_and_meanwhile_signs_of_life(
     daemon = site.start("--grace", "50", "--worker-pool-size", "1", **manager.env)
     assert manager.hears("READY", "1").lines["STATUS"].startswith("0 task(s) run, node ")
     assert int(manager.hears("EXTEND_TIMEOUT_USEC").lines["EXTEND_TIMEOUT_USEC"]) >= 60e6
-    assert manager.all("STATUS", "booting: loading the tasks")
+    (boot,) = manager.all("STATUS", "booting: loading the tasks")
+    assert "WATCHDOG" not in boot.lines  # (it would arm the watchdog, and a slow boot would be killed)
     code = "places = [environment.using(pool=pool).async_() for pool in ('greenlet', 'process')]; "
     code += (
         "[mark.async_(n) for n in range(300)]; long.async_(60); show([place.result(20) for place in places])"
@@ -91,6 +92,7 @@ def test_hup_is_a_reload_which_ends_with_the_new_code_or_with_the_reason_of_its_
     ready = manager.hears("READY", "1", 3)
     assert ready.at > int(reloading.lines["MONOTONIC_USEC"]) / 1e6 > 0
     assert ready.lines["STATUS"].startswith("0 task(s) run")
+    assert "WATCHDOG" in manager.all("STATUS", "booting: loading the tasks")[1].lines  # (it is armed already)
     manager.hears_more("WATCHDOG")
     assert manager.all("STOPPING") == []
     assert {said.pid for said in manager.said} == {daemon.pid}
