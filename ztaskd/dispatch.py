@@ -155,6 +155,8 @@ class Dispatcher:
         wants = []
         for lane in self.lanes:
             if (lane.backlog or anyway) and (number := lane.wants(anyway)):
+                if self._putting_aside:  # (names are to find room beside such looks, one after the other)
+                    number = (number + 1) // 2
                 lane.looks(number)
                 wants.append((lane.pools, number))
         if wants:

@@ -24,38 +24,28 @@ def test_a_pause_whose_command_died_before_it_told_anybody_is_seen_at_the_next_r
 @pytest.mark.both_databases
 @pytest.mark.parametrize("point", ["aside-uncommitted", "back-uncommitted"])
 def test_a_daemon_that_dies_while_it_puts_rows_aside_or_back_leaves_none_there(site, point):
-    calls(site, "mail", 1200)
-    [stock] = calls(site, "stock", 1)
-    pause(site, "--queue", "mail")
-    if point == "back-uncommitted":
-        daemon = site.start()
-        wait_for(lambda: site.count(queue="mail", pool="") == 0, "all to be put aside")
-        assert daemon.stop() == 0
-        resume(site, "--queue", "mail")
-    doomed = site.start(ready=False, ZTASKD_CRASH_AT=f"{point}:2")
+    calls(site, "mail", 600)
+    if point == "aside-uncommitted":
+        pause(site, "--queue", "mail")
+    else:  # (as a node leaves them that has put them aside, when their pause is over)
+        site.sql("UPDATE django_ztask_task SET pool = 'paused-999'")
+    doomed = site.start("-c", "1", ready=False, ZTASKD_CRASH_AT=f"{point}:2")
     assert doomed.wait() == KILLED, doomed.log
     if point == "aside-uncommitted":
-        assert 0 < site.count(queue="mail", pool="") < 1200
-        assert site.task(stock)["status"] == "QUEUED"
-    daemon = site.start()
-    site.wait_status(stock, "SUCCEEDED")
+        assert site.count(pool="") == 100
+    daemon = site.start("-c", "1")
     if point == "aside-uncommitted":
+        wait_for(lambda: site.count(pool="") == 0, "all to be put aside")
         assert starts(site, "mail") == []
         resume(site, "--queue", "mail")
-    site.wait_count(1200, queue="mail", status="SUCCEEDED")
+    site.wait_count(600, status="SUCCEEDED")
     assert set(site.sql("SELECT DISTINCT pool FROM django_ztask_task")) <= {"", "suspect"}
-    assert len(set(site.marks())) == 1201
+    assert len(set(site.marks())) == 600
     assert daemon.stop() == 0
 
 
-def test_a_node_that_does_not_answer_is_named_and_one_that_was_killed_is_not_waited_for(site):
+def test_a_node_that_was_killed_is_not_waited_for(site):
     daemon = site.start()
     daemon.kill9()
+    assert site.sql("SELECT count(*) FROM django_ztask_node") == [1], "its lease runs"
     assert "no daemon runs" in ztaskd(site, "pause", "--queue", "mail")
-    site.sql("UPDATE django_ztask_node SET host = 'elsewhere', boot = 'another', lease = lease + 600")
-    said = resume(site, "--queue", "mail")[0]
-    assert said["told"] == []
-    assert "elsewhere" in said["silent"][0]
-    text = ztaskd(site, "pause", "--queue", "mail")
-    assert "has not said that it knows" in text
-    assert "starts nothing of it any more within 2 s" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from django_ztask import pauses
 from django_ztask.models import Pause
 from tests.integration.commanding import Command, command, listed
 from tests.integration.helpers import claim, failed, new_task, record, status
+from ztaskd.commands import telling
+from ztaskd.lease import Lease
 
 pytestmark = pytest.mark.both_databases
 
@@ -73,6 +76,21 @@ def test_everything_and_queues_are_pauses_of_their_own(command: Command) -> None
     text = command("resume", "--all")[1]
     assert ("queue mail goes on" in text, "everything goes on" in text) == (True, True)
     assert command("resume", "--all") == (0, "nothing was paused\n")
+
+
+def test_a_node_that_does_not_answer_is_named(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(telling, "PATIENCE", 0.05)
+    Lease("its-boot", "web9", f"ipc://{tmp_path}/nobody", 600.0).register(connection)
+    text = command("pause", "--queue", "mail")[1]
+    assert "the node web9 (pid " in text
+    assert (
+        "has not said that it knows: if it lives and can read the journal, it starts nothing of it any more"
+        in text
+    )
+    [said] = [json.loads(line) for line in command("resume", "--queue", "mail", "--json")[1].splitlines()]
+    assert (said["told"], [name[:4] for name in said["silent"]]) == ([], ["web9"])
 
 
 def test_for_programs_there_are_objects(command: Command) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,11 +21,13 @@ def tell(connection: Any, is_known: Callable[[set[int]], bool]) -> tuple[list[st
     for node in looking.living_nodes(connection):
         if not _is_gone(connection, node["boot"]):
             knows = _ask(node, is_known, time.monotonic() + PATIENCE)
-            (told if knows else silent).append(f"{node['name']} (pid {node['pid']} on {node['host']})")
+            if knows is not None:
+                (told if knows else silent).append(f"{node['name']} (pid {node['pid']} on {node['host']})")
     return told, silent
 
 
-def _ask(node: dict[str, Any], is_known: Callable[[set[int]], bool], deadline: float) -> bool:
+def _ask(node: dict[str, Any], is_known: Callable[[set[int]], bool], deadline: float) -> bool | None:
+    """None: it has handed its address over to another one, and takes no more tasks."""
     from django_ztask import control
     from django_ztask.errors import MacError, MessageError, NoAnswer, Refused
 
@@ -40,7 +43,9 @@ def _ask(node: dict[str, Any], is_known: Callable[[set[int]], bool], deadline: f
         ):  # (an address that is none: zmq's are OSErrors)
             return False
         if value.get("boot") != node["boot"]:
-            return False  # another node has that address: here, or by now
+            return (
+                None if node["host"] == socket.gethostname() else False
+            )  # (that host has such an address, too)
         if is_known(set(value.get("pauses", ()))):
             return True
         time.sleep(AGAIN)
