@@ -39,7 +39,7 @@ class Restart:
     def _try(self) -> None:
         events.emit("note", text="HUP: is the new code fine?")
         manager.reloading(TRIAL + BOOT_STEP)
-        remove_doubtful()
+        gevent.get_hub().threadpool.apply(remove_doubtful)  # (a fresh environment has thousands of files)
         try:
             code, text = _check()
         except OSError as error:  # no memory, no room for what it says

@@ -116,7 +116,7 @@ def test_what_was_claimed_and_waits_for_a_slot_is_handed_back(site):
         with transaction.atomic():
             for n in range(100):
                 mark.async_(f"before-{n}")
-            long.async_(0.7)
+            long.async_(3)
             for n in range(50):
                 mark.async_(f"after-{n}")
     """)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ztaskd.housekeeping import DISK
 from ztaskd.http.lag import WINDOW, Lag
 
 if TYPE_CHECKING:
@@ -43,6 +44,6 @@ class Health:
             found.append("the journal cannot be written")
         elif (seconds := node.committer.silence()) > SILENT:
             found.append(f"the journal has not answered for {seconds:.0f} s")
-        if node.dispatcher.paused:
-            found.append("paused: no more tasks are started (too little room on the journal's disk)")
+        if DISK in node.dispatcher.paused:  # (what an operator has paused is as it should be)
+            found.append(f"paused: no more tasks are started ({DISK})")
         return found
