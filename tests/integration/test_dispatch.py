@@ -209,23 +209,6 @@ def test_names_start_at_once_while_a_million_wait_for_a_process(both: Dispatcher
     assert len(asked.looks) == 1
 
 
-def test_names_find_room_beside_looks_that_put_rows_aside(dispatcher: Dispatcher, asked: Requests) -> None:
-    dispatcher.look(anyway=True)
-    dispatcher.named(["a"], None)
-    assert (asked.looks, asked.claims) == ([({SLOTS: 2}, NONE)], []), (
-        "the look may bring as much as there is room for"
-    )
-    brought(dispatcher, looked=True, more={SLOTS}, aside=500)
-    assert asked.looks[1:] == [({SLOTS: 1}, NONE)]
-    dispatcher.named(["b"], None)
-    assert asked.claims == [["b"]]
-    [task] = brought(dispatcher, "", named=1)
-    end(dispatcher, task)
-    brought(dispatcher, looked=True)
-    dispatcher.look(anyway=True)
-    assert asked.looks[-1][0][SLOTS] >= 2, "all of the room"
-
-
 def test_no_lane_is_given_more_than_it_has_room_for(both: Dispatcher, asked: Requests) -> None:
     both.named(["a"], None)
     both.look(anyway=True)
