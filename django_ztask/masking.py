@@ -116,8 +116,8 @@ def _strings(values: list[Any]) -> Iterator[str]:
         value, seen = waiting.pop(), seen + 1
         if isinstance(value, str):
             yield str(value)
-        elif isinstance(value, bytes):
-            yield value.decode("utf-8", "replace")
+        elif isinstance(value, bytes | bytearray):
+            yield from (value.decode("utf-8", "replace"), repr(bytes(value))[2:-1])
         elif isinstance(value, list | tuple | set | frozenset):
             waiting.extend(value)
         elif isinstance(value, dict):

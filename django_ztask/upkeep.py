@@ -12,6 +12,7 @@ from django_ztask import crashpoints, pauses, rows, sql
 from django_ztask.journal import priorities
 from django_ztask.lifecycle import POOLS, Kind
 from django_ztask.rows import Finish
+from django_ztask.sql.pauses import NOT_ASIDE
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
@@ -82,14 +83,14 @@ def fail_odd(connection: Connection, now: float) -> list[tuple[str, str]]:
     failed: list[Any] = []
     with connection.cursor() as cursor:
         having, known = list(priorities(cursor)), [*POOLS[:2], *pauses.pools_aside(connection), *POOLS[2:]]
-        for what, condition, values in _odd(having, known, sql.of(connection)):
+        for what, condition, values in _odd(having, known, NOT_ASIDE[connection.vendor], sql.of(connection)):
             cursor.execute(sql.FAIL_ODD.format(condition), [ended, ended, ODD.format(what), *values])
             failed += cursor.fetchall()
     return [(task_id, function) for task_id, function in failed]
 
 
 def _odd(
-    having: list[tuple[int, tuple[str, ...]]], known: list[str], statements: Any
+    having: list[tuple[int, tuple[str, ...]]], known: list[str], not_aside: str, statements: Any
 ) -> Iterator[tuple[str, str, list[Any]]]:
     """What is odd, as a condition and its values: each is a seek in the index of queued rows. `known`: all pools that are
     none of that, in the order of their texts."""
@@ -97,7 +98,7 @@ def _odd(
         if above is None:
             yield "pool", "pool > %s", [below]
         else:
-            yield "pool", "pool > %s AND pool < %s", [below, above]
+            yield "pool", f"pool > %s AND pool < %s{not_aside}", [below, above]
     for pool in POOLS:
         if statements.NO_PRIORITY:
             yield "priority", f"pool = %s AND {statements.NO_PRIORITY}", [pool]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ztaskd import lastwords, project
+from ztaskd.again import program
 from ztaskd.cli import Exit
 from ztaskd.notify import manager
 from ztaskd.project import Refusal
@@ -130,7 +131,10 @@ def _serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
     except BadAddress as error:
         raise Refusal(Exit.USAGE, str(error)) from None
     finally:
-        seat.leave()
+        if (
+            not program.starts_anew()
+        ):  # (else it is free at the exec, and its file still names us: `ztaskd stop`)
+            seat.leave()
 
 
 def _workers(options: argparse.Namespace) -> Any:

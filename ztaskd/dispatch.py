@@ -191,7 +191,8 @@ class Dispatcher:
         return any(lane.held for lane in self.lanes)
 
     def running(self) -> list[Claimed]:
-        return [task for lane in self.lanes for task in lane.places.running.values()]
+        """In any thread. (A copy is made in one step; what is walked through may change meanwhile.)"""
+        return [task for lane in self.lanes for task in list(lane.places.running.values())]
 
     def interrupt(self) -> None:
         for lane in self.lanes:

@@ -58,6 +58,10 @@ POOLS_ASIDE = f"""WITH RECURSIVE found (pool) AS (
         FROM found WHERE found.pool IS NOT NULL)
     SELECT pool FROM found WHERE substr(pool, 1, {len(PREFIX)}) = '{PREFIX}'"""
 
+# Of rows that are no pool's: on PostgreSQL, another node may have put some aside since POOLS_ASIDE. (On SQLite, who
+# has read that has the lock.)
+NOT_ASIDE = {"sqlite": "", "postgresql": f" AND NOT starts_with(pool, '{PREFIX}')"}
+
 # The first rows of a pool come back first: (to, pool, priority, number).
 FIRST_PRIORITY = "SELECT max(priority) FROM django_ztask_task WHERE status = 'QUEUED' AND pool = %s"
 _FIRST = """SELECT uuid FROM django_ztask_task WHERE status = 'QUEUED' AND pool = %s AND priority = %s

@@ -1,5 +1,7 @@
 """Deaths in the midst of a pause: no row stays aside for ever, and none of a paused queue starts."""
 
+import signal
+
 import pytest
 
 from tests.acceptance.daemon import wait_for
@@ -49,3 +51,17 @@ def test_a_node_that_was_killed_is_not_waited_for(site):
     daemon.kill9()
     assert site.sql("SELECT count(*) FROM django_ztask_node") == [1], "its lease runs"
     assert "no daemon runs" in ztaskd(site, "pause", "--queue", "mail")
+
+
+def test_a_node_that_was_stopped_for_longer_than_its_lease_is_named(new_site):
+    """It still has what it had claimed: nobody else may say that no daemon runs."""
+    site = new_site(ZTASKD_LEASE=1)
+    daemon = site.start()
+    daemon.signal(signal.SIGSTOP)
+    ended = "SELECT lease < (julianday('now') - 2440587.5) * 86400.0 FROM django_ztask_node"
+    wait_for(lambda: site.sql(ended) == [1], "the end of its lease")
+    said = pause(site, "--queue", "mail")
+    assert (said["told"], len(said["silent"])) == ([], 1)
+    assert f"pid {daemon.pid} " in said["silent"][0]
+    daemon.signal(signal.SIGCONT)
+    assert len(resume(site, "--queue", "mail")[0]["told"]) == 1

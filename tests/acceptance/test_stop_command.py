@@ -1,6 +1,7 @@
 """ztaskd stop: what TERM does, asked for by a message, and waited for."""
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -93,3 +94,19 @@ def test_the_database_need_not_be_there(site):
     assert daemon.wait() == 0
     code, text = stop(site)
     assert (code, "no node runs" in text, "there is no database" in text) == (0, True, True), text
+
+
+def test_a_daemon_that_takes_its_own_place_is_waited_for_and_stopped(site):
+    """Between HUP's exec and its first lock, it has nothing but its file."""
+    daemon = site.start()
+    daemon.signal(signal.SIGHUP)
+    environ = Path(f"/proc/{daemon.pid}/environ")
+    wait_for(lambda: b"ZTASKD_AGAIN=1" in environ.read_bytes(), "the exec")
+    daemon.signal(signal.SIGSTOP)
+    assert daemon.log.count(" ready in ") == 1
+    command = site.run_in_background([*MODULE, "stop", "--timeout", "60"])
+    wait_for(lambda: "waiting for " in command.text or command.process.poll() is not None, "what it finds")
+    assert f"waiting for pid {daemon.pid}" in command.text
+    daemon.signal(signal.SIGCONT)
+    assert (command.wait(), daemon.wait()) == (0, 0), command.text
+    assert "asks to stop" in daemon.log

@@ -108,6 +108,8 @@ def test_the_row_says_which_they_are(meta: Any, expected: Any) -> None:
         ({"inner": [SECRET, ("longer-" + SECRET,)]}, f"{SECRET} longer-{SECRET}", "*** ***"),
         ("first line\nsecond line", "  | first line\n  | second line", "  | ***\n  | ***"),
         (SECRET.encode(), str(SECRET.encode()), "b'***'"),
+        (b"key\xff\x00key", repr(ValueError(b"key\xff\x00key")), "ValueError(b'***')"),
+        (bytearray(b"secret\xff"), repr(bytearray(b"secret\xff")), "bytearray(b'***')"),
         ("abc", "abc is too short to be searched for", "abc is too short to be searched for"),
         (12345678, "of numbers: 12345678", "of numbers: 12345678"),
     ],

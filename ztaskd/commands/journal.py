@@ -34,9 +34,8 @@ class Look:
 
     @property
     def trouble(self) -> str:
-        if self.is_over:
-            return self._reason
-        return f"the database has not answered for {time.monotonic() - self._began:.1f} s"
+        """(What nobody has waited for any longer may be found by now: that is none.)"""
+        return self._reason or f"the database has not answered for {time.monotonic() - self._began:.1f} s"
 
     def wait(self, seconds: float = PATIENCE) -> Any:
         """What is found by then."""
@@ -94,7 +93,8 @@ def lives(connection: Any, node: dict[str, Any]) -> bool:
 
 def holders() -> list[int]:
     """The processes on this host that hold a lock of this journal's nodes, whether the database answers or not: those
-    that serve, start, or stop. (The locks themselves are not tried: who starts just then would find them held.)"""
+    that serve, start, or stop; or that had one, and come up again in their own place. (The locks themselves are not
+    tried: who starts just then would find them held.)"""
     from django.db import connections
 
     from django_ztask.conf import conf
@@ -107,8 +107,17 @@ def holders() -> list[int]:
             with suppress(OSError):  # (just removed)
                 words = path.read_text(errors="replace").split()
                 pids = {int(word) for word in words[1:2] if word.isdecimal()}
-                found |= {pid for pid in pids if (pid, path.stat().st_ino) in held}
+                found |= {pid for pid in pids if (pid, path.stat().st_ino) in held or _is_again(pid)}
     return sorted(found - {os.getpid()})
+
+
+def _is_again(pid: int) -> bool:
+    """After HUP without the reloader, the program has taken its own place: its locks were free from then on."""
+    from ztaskd.again import AGAIN
+
+    with suppress(OSError):  # (gone, or another user's)
+        return f"{AGAIN}=1".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return False
 
 
 def _held() -> set[tuple[int, int]]:

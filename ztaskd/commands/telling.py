@@ -15,11 +15,13 @@ def tell(connection: Any, is_known: Callable[[set[int]], bool]) -> tuple[list[st
     """`is_known`: whether a node knows it by now, from the numbers of the pauses it knows. Returns the names of the nodes
     that do, and of those that did not say so."""
     from django_ztask import looking
+    from ztaskd.commands.journal import lives
 
     told: list[str] = []
     silent: list[str] = []
-    for node in looking.living_nodes(connection):
-        if not _is_gone(connection, node["boot"]):
+    for node in looking.nodes(connection):
+        # (One that was stopped for longer than its lease still has what it had claimed.)
+        if lives(connection, node):
             knows = _ask(node, is_known, time.monotonic() + PATIENCE)
             if knows is not None:
                 (told if knows else silent).append(f"{node['name']} (pid {node['pid']} on {node['host']})")
@@ -50,13 +52,6 @@ def _ask(node: dict[str, Any], is_known: Callable[[set[int]], bool], deadline: f
             return True
         time.sleep(AGAIN)
     return False
-
-
-def _is_gone(connection: Any, boot: str) -> bool:
-    """It was killed, and its lease still runs. (On another host, nobody knows.)"""
-    from ztaskd.commands.explain import is_held
-
-    return is_held(connection, boot) is False
 
 
 def unanswered(names: Iterable[str], what: str) -> str:
