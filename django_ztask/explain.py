@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from django_ztask import progress
 from django_ztask.explain_failed import why_failed
 from django_ztask.explain_queued import why_queued
 from django_ztask.findings import SKEW, Evidence, Finding, apart, duration
@@ -46,16 +47,19 @@ def _why_running(evidence: Evidence) -> Iterator[Finding]:
             "wait until it does; a task that never waits, or swallows TaskCancelled, ends when it returns (or with its node)",
         )
     if node is not None and node.is_alive:
-        attempt = f"attempt {row['attempts']}"
-        yield Finding(
-            "running", f"it has been on the node {node}{ago}: {attempt}", "wait, or look at that node's log"
+        what = f"it has been on the node {node}{ago}: attempt {row['attempts']}{_how_far(evidence)}"
+        advice = (
+            f"wait; or `kill -USR1 {node.pid}` on {node.host} writes into that node's log where it is, and "
+            f"`ztaskd cancel {row['uuid']}` ends it"
         )
+        yield Finding("running", what, advice)
     elif node is not None and node.held:
         yield Finding(
             "node-silent",
             f"the node {node} holds it{ago}, does not answer, and its process lives: it stops, or has handed over to new "
             "code, and finishes what it runs (or it is frozen)",
-            "wait, or look at its log; what still runs when its --grace is over goes back to the queue",
+            f"wait, or look at its log (`kill -USR1 {node.pid}` on {node.host} writes there what it does); what still "
+            "runs when its --grace is over goes back to the queue",
         )
     elif node is not None and node.held is None and node.left > 0:
         yield Finding(
@@ -70,6 +74,16 @@ def _why_running(evidence: Evidence) -> Iterator[Finding]:
             f"its node is gone (boot {row['node']}): nobody runs it",
             "start ztaskd; a living node takes it back within ten seconds (an at_most_once task that had started is FAILED)",
         )
+
+
+def _how_far(evidence: Evidence) -> str:
+    """What this attempt has said of it last."""
+    attempt, said = progress.of_row(evidence.row["progress"]) or (None, None)
+    if said is None or attempt != evidence.row["attempts"]:
+        return ""
+    part = "" if said.fraction is None else f" of {said.total:,} ({int(said.fraction * 100)} %)"
+    text = f" {said.text!r}" if said.text else ""
+    return f"; it said {duration(evidence.now - said.at)} ago that it is at {said.done:,}{part}{text}"
 
 
 def _succeeded(evidence: Evidence) -> Iterator[Finding]:

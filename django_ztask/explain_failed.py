@@ -88,8 +88,8 @@ def _failed(row: dict[str, Any], exception: str, replay: str) -> Iterator[Findin
         if failures != attempts
         else f"all {attempts} attempts failed"
     )
-    if attempts == 1:
-        tried = "its only attempt failed"
+    if attempts in (1, 2) and failures == attempts:
+        tried = "its only attempt failed" if attempts == 1 else "both attempts failed"
     yield Finding(
         "exception",
         f"{tried}, no retry is left: {exception}",

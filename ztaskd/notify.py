@@ -75,6 +75,11 @@ class Manager:
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._say("RELOADING=1", f"MONOTONIC_USEC={now}", "STATUS=reloading", _extended(seconds))
 
+    @property
+    def refusal(self) -> str | None:
+        """Why new code was refused, if the last was. (Said here, whether a manager listens or not.)"""
+        return self._refused or None
+
     def refused(self, reason: str) -> None:
         """The new code was; the old code serves on."""
         self._refused = f"the new code was refused, the old code goes on: {_short(reason)}"

@@ -154,8 +154,23 @@ def load_tasks() -> None:
         autodiscover_modules("tasks")
         for module in conf.imports:
             importlib.import_module(module)
-    except Exception:
-        raise Refusal(Exit.USAGE, f"a module with tasks does not load:\n{traceback.format_exc()}") from None
+    except Exception as error:
+        raise Refusal(Exit.USAGE, f"a module with tasks does not load:\n{_raised(error)}") from None
+
+
+def _raised(error: Exception) -> str:
+    """Its traceback, from the project's code on: who imports that is not of interest."""
+    from django.utils import module_loading
+
+    importers = (__file__, importlib.__file__, module_loading.__file__)
+    place = error.__traceback__
+    while place is not None and (
+        (name := place.tb_frame.f_code.co_filename) in importers or name.startswith("<frozen importlib")
+    ):
+        place = place.tb_next
+    text = "".join(traceback.format_exception(type(error), error, place)).rstrip()
+    head = "Traceback (most recent call last):\n"
+    return text if text.startswith(head) else head + text  # (a file that cannot be read has no place in it)
 
 
 def run_on_load() -> None:

@@ -16,6 +16,7 @@ from django_ztask.errors import MessageError
 from django_ztask.progress import Progress
 from ztaskd import events
 from ztaskd.lanes import CHILDREN, FEWER_SLOTS, MORE_CHILDREN, SLOTS, SUSPECTS, Lane
+from ztaskd.notify import manager
 from ztaskd.tallies import Tallies, fit
 from ztaskd.workers.pool import Workers
 
@@ -66,6 +67,7 @@ class Telling:
             "suspects": _children(node.suspects, running["suspect"]),
             "waiting": sum(lane.held for lane in node.dispatcher.lanes) - sum(running.values()),
             "paused": sorted(node.dispatcher.paused),
+            "reload": manager.refusal,
             "draining": node.dispatcher.draining,
             "journal_silent": node.committer.silence(),
             "rates": self.tallies.rates(),

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.daemon import MODULE, Program, wait_for
+from django_ztask.control import ask
+from tests.acceptance.daemon import MODULE, PATIENCE, Program, wait_for
 from tests.acceptance.edited import is_gone
+from tests.acceptance.wire import url
 
 pytestmark = pytest.mark.acceptance
 
@@ -49,11 +51,14 @@ def test_hup_refuses_code_that_is_broken_with_the_reason(edited):
     daemon.signal(signal.SIGHUP)
     daemon.says("HUP: not restarted, the old code goes on")
     assert "invalid syntax (more.py, line 1)" in daemon.log
+    node = ask(url(edited.site), "status", PATIENCE).value
+    assert re.match("the new code was refused, .* invalid syntax", node["reload"])
     assert edited.version() == "1"
     edited.save(edited.more, "")
     daemon.signal(signal.SIGHUP)
     edited.wait_boots(2)
     assert edited.version() == "2"
+    assert ask(url(edited.site), "status", PATIENCE).value["reload"] is None
 
 
 def test_hup_lets_running_tasks_end_first(edited):

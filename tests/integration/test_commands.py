@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -13,6 +16,8 @@ from django_ztask.lifecycle import Kind
 from django_ztask.models import Task
 from tests.integration.commanding import Command, command, listed
 from tests.integration.helpers import claim_new, failed, finish, new_task, record
+from ztaskd.commands import printing
+from ztaskd.lease import Lease
 
 pytestmark = pytest.mark.both_databases
 
@@ -45,6 +50,22 @@ def test_a_list_shows_only_the_state_and_the_tasks_that_are_asked_for(command: C
     assert listed(command, "--id", queued[:20], "--since", "1h") == [queued]
     assert listed(command, "--until", "1h") == []
     assert command("list", "--status", "CANCELLED") == (0, "no task matches\n")
+
+
+def test_a_command_to_copy_stays_on_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    task_id = failed(function="shop.tasks.send_mail")
+    monkeypatch.setattr(printing, "width", lambda: 60)
+    lines = command("explain", task_id)[1].splitlines()
+    assert f"     ztaskd replay --id {task_id}" in lines
+    assert any("`ztaskd show`" in line for line in lines)
+
+
+def test_what_runs_shows_the_node_by_its_name_while_it_is_known(command: Command, tmp_path: Path) -> None:
+    task = claim_new("its-boot")
+    assert "  node          boot its-boot\n" in command("show", task.id)[1]
+    Lease("its-boot", "web9", f"ipc://{tmp_path}/nobody", 600.0).register(connection)
+    text = command("show", task.id)[1]
+    assert f"  node          web9 (pid {os.getpid()} on {socket.gethostname()}), boot its-boot\n" in text
 
 
 def test_an_empty_journal_says_so(command: Command) -> None:

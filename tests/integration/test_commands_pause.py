@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django_ztask import pauses
 from django_ztask.models import Pause
 from tests.integration.commanding import Command, command, listed
-from tests.integration.helpers import claim, failed, new_task, record, status
+from tests.integration.helpers import claim, failed, finish, new_task, record, status
 from ztaskd.commands import telling
 from ztaskd.lease import Lease
 
@@ -76,6 +76,22 @@ def test_everything_and_queues_are_pauses_of_their_own(command: Command) -> None
     text = command("resume", "--all")[1]
     assert ("queue mail goes on" in text, "everything goes on" in text) == (True, True)
     assert command("resume", "--all") == (0, "nothing was paused\n")
+
+
+def test_what_has_waited_is_counted_before_a_node_is_told_and_runs_it(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = mail(2)
+
+    def node_runs_them(*arguments: Any) -> tuple[list[str], list[str]]:
+        for task in claim(*ids):
+            finish(task)
+        return ["web1"], []
+
+    command("pause", "--queue", "mail")
+    monkeypatch.setattr(telling, "tell", node_runs_them)
+    assert "queue mail goes on: 2 tasks have waited" in command("resume", "--queue", "mail")[1]
+    assert status(ids[0]) == "SUCCEEDED"
 
 
 def test_a_node_that_does_not_answer_is_named(

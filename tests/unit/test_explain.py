@@ -9,6 +9,7 @@ import pytest
 from django_ztask.explain import explain
 from django_ztask.findings import Evidence, Finding, NodeSeen
 from django_ztask.pauses import EVERYTHING, Pause
+from django_ztask.progress import Progress, to_text
 
 NOW = 1_800_000_000.0
 
@@ -34,6 +35,7 @@ ROW: dict[str, Any] = {
     "retry_count": 5,
     "last_exception": None,
     "node": None,
+    "progress": None,
     "codec": "json",
     "meta": None,
     "unsuccessful": [],
@@ -166,11 +168,31 @@ def test_what_runs_is_with_a_node_that_answers_is_silent_or_is_gone() -> None:
     row = {"status": "RUNNING", "node": "boot", "claimed": NOW - 4, "attempts": 1}
     [finding] = found(**row)
     assert (finding.code, "for 4.0 s" in finding.what) == ("running", True)
+    assert "`kill -USR1 7` on web1 " in finding.advice
+    assert "`ztaskd cancel 0198c9f3-7a`" in finding.advice
     assert codes(**row, cancel_requested=NOW - 1) == ["cancelling", "running"]
     assert codes({"nodes": [node(answer=None, error="silence")]}, **row) == ["node-silent"]
     assert codes({"nodes": [node(answer=None, error="silence", left=-1.0)]}, **row) == ["node-gone"]
     assert codes({"nodes": [node(boot="another")]}, **row) == ["node-gone"]
     assert codes({"nodes": [node(answer=None, error="elsewhere")]}, **row) == ["running"]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            Progress(1203, 5000, "parsing", NOW - 2),
+            "said 2.0 s ago that it is at 1,203 of 5,000 (24 %) 'parsing'",
+        ),
+        (Progress(0.5, None, "", NOW), "that it is at 0.5"),
+    ],
+)
+def test_what_runs_has_said_how_far_it_is(said: Progress, words: str) -> None:
+    row = {"status": "RUNNING", "node": "boot", "claimed": NOW - 4, "attempts": 2}
+    [finding] = found(**row, progress=to_text(said, 2))
+    assert finding.what.endswith(words)
+    [finding] = found(**row, progress=to_text(said, 1))
+    assert finding.what.endswith("attempt 2")
 
 
 def test_a_silent_node_whose_process_lives_finishes_what_it_runs_and_one_that_is_gone_does_not() -> None:

@@ -103,18 +103,24 @@ def said(**changes: Any) -> dict[str, str]:
 
 def test_a_node_that_serves_says_what_it_does_and_leaves_out_what_is_nothing() -> None:
     assert picture.headline(node()) == f"web-1  pid 4321  up 3d  ztaskd 1.0  {URL}"
-    assert said() == {
-        "state": "serves",
-        "busy": "12 of 100 slots",
-        "per second": "41 ok, 0.2 retried (10 s), 41 ok, 0.2 retried (1 min)",
-        "since start": "1,234,567 succeeded, 2 retried, 1 handed back",
-    }
+    assert (
+        said() | {"reload": ""}
+        == said(reload=None) | {"reload": ""}
+        == {
+            "reload": "",
+            "state": "serves",
+            "busy": "12 of 100 slots",
+            "per second": "41 ok, 0.2 retried (10 s); 41 ok, 0.2 retried (1 min)",
+            "since start": "1,234,567 succeeded, 2 retried, 1 handed back",
+        }
+    )
 
 
 def test_what_is_out_of_the_ordinary_is_said() -> None:
     found = said(
         paused=["everything is paused"],
         draining=True,
+        reload="the new code was refused: a\nb",
         journal_silent=90.0,
         waiting=1,
         children={"busy": 1, "alive": 2, "total": 4},
@@ -123,6 +129,7 @@ def test_what_is_out_of_the_ordinary_is_said() -> None:
         blockings=[{"function": "shop.tasks.hog", "times": 2, "seconds": 3.0, "longest": 2.5}],
         refused={"mac": 1200, "stale": 1},
     )
+    assert found["reload"] == "the new code was refused: a\\nb"
     assert "STOPPING" in found["state"]
     assert "PAUSED" in found["state"]
     assert "not answered for 2m" in found["state"]
@@ -175,33 +182,22 @@ def test_nodes_of_the_journal_that_do_not_answer_are_told_apart(known: dict[str,
 
 
 def test_running_tasks_are_the_oldest_first_and_columns_that_say_nothing_are_left_out() -> None:
-    head, rows = picture.tasks([node(running=[task(1), task(500, place="child")])], 5)
+    head, rows = picture.tasks([node(running=[task(1), task(500, place="child")])], 5, 80)
     assert head == ["AGE", "PLACE", "TRY", "ID", "FUNCTION"]
     assert [line[:2] for line in rows] == [["8m", "child"], ["1.0s", "slot"]]
     both = [
         node(running=[task(1, progress={"done": 1, "total": 4, "text": "pages", "fraction": 0.25})]),
         node(name="b", running=[task(2)]),
     ]
-    head, rows = picture.tasks(both, 1)
+    head, rows = picture.tasks(both, 1, 80)
     assert head == ["AGE", "NODE", "PLACE", "TRY", "ID", "FUNCTION"]
     assert len(rows) == 1
-    head, rows = picture.tasks(both, 2)
+    head, rows = picture.tasks(both, 2, 200)
     assert head[-1] == "PROGRESS"
     assert rows[1][-1] == "25 % pages"
-
-
-@pytest.mark.parametrize(
-    ("progress", "words"),
-    [
-        (None, ""),
-        ({"done": 1203, "total": None, "text": "a\nb", "fraction": None}, "1,203 a\\nb"),
-        ({"done": 0.5, "total": None, "text": "", "fraction": None}, "0.5"),
-        ({"done": 2, "total": 3, "text": "", "fraction": 2 / 3}, "66 %"),
-        ({"done": 999, "total": 1000, "text": "pages", "fraction": 0.999}, "99 % pages"),
-    ],
-)
-def test_progress_is_shown_in_a_few_words(progress: Any, words: str) -> None:
-    assert picture.progress(progress) == words
+    assert rows[1][head.index("ID")] == task(1)["id"]
+    head, rows = picture.tasks(both, 2, 80)
+    assert rows[1][head.index("ID")] == task(1)["id"][:18]
 
 
 def test_what_to_do_when_no_node_answers_depends_on_who_lives() -> None:
@@ -209,6 +205,8 @@ def test_what_to_do_when_no_node_answers_depends_on_who_lives() -> None:
     assert "start it" in list(picture.advice(silence, journal()))[-1]
     assert "start it" in list(picture.advice(silence, None))[-1]
     assert "kill -USR1 99" in list(picture.advice(silence, journal(nodes=[row(lives=True)])))[-1]
+    held = journal(nodes=[row(lives=True)], running=1)
+    assert "list --status RUNNING" in list(picture.advice(silence, held))[-1]
     assert "kill -USR1 PID" in list(picture.advice([Answer(URL, 2.0, None, "blocked", "took it")], None))[-1]
     assert list(picture.advice([Answer(URL, 2.0, None, "mac", "another key", "do")], journal())) == []
 
@@ -240,6 +238,7 @@ def test_top_shows_running_tasks_before_failures_and_says_how_many_there_are_mor
     few = seen(node(running=many[:3], failures=[failure()] * 5))
     text = screen.picture_of(few, 80, 24).plain
     assert text.count("0198c9f3") == 3
+    assert "  1m ago  bad-id  shop.tasks.mail  NoStock" in text
     assert text.count("NoStock") == 5
     assert "more tasks" not in text
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 import textwrap
 from functools import partial
 from typing import Any
+
+# A command stays on one line, for who copies it: its spaces are these while the lines are made.
+COMMAND = re.compile(r"`[^`]{1,70}`|ztaskd replay --id \S+")
+UNBROKEN = "\x1f"
 
 EXAMPLES = """\
 It asks the journal, every node that is known (which takes a second for one that does not answer), the keys, the task
@@ -77,7 +82,8 @@ def _wrapped(text: str, first: str, others: str) -> str:
     from ztaskd.commands.printing import clean, one_line, width
 
     text = clean(text) if "\n" not in text else one_line(text)
-    return textwrap.fill(
+    text = COMMAND.sub(lambda found: found[0].replace(" ", UNBROKEN), text)
+    filled = textwrap.fill(
         text[:1].upper() + text[1:] if first.strip() == "" else text,
         min(width(), 110),
         initial_indent=first,
@@ -85,3 +91,4 @@ def _wrapped(text: str, first: str, others: str) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return filled.replace(UNBROKEN, " ")

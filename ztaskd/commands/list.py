@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     if not found:
         print("no task matches" if options.status or not wanted.is_empty else "there are no tasks")
         return Exit.CLEAN
-    now, narrow = time.time(), printing.width() < 132
+    now, narrow = time.time(), printing.width() < printing.NARROW
     head = ["ID", "STATUS", "FUNCTION", "CREATED", "AGE", "TRIES", "LAST EXCEPTION"]
     lines = [_line(row, now, narrow) for row in found]
     print(printing.table(head, lines, right="AGE TRIES", left_cut=2))
@@ -70,12 +70,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _line(row: Mapping[str, Any], now: float, narrow: bool) -> list[str]:
-    from ztaskd.commands.printing import clean, local, one_line, short_local, without_module
+    from ztaskd.commands.printing import SHORT_ID, clean, local, one_line, short_local, without_module
 
     exception = one_line(row["last_exception"]) if row["status"] != "SUCCEEDED" else ""
     return [
-        # (A time-ordered id: so much of it is its microsecond.)
-        clean(row["uuid"])[: 18 if narrow else None],
+        clean(row["uuid"])[: SHORT_ID if narrow else None],
         clean(row["status"]),
         clean(row["function_name"]),
         short_local(row["created"], now) if narrow else local(row["created"]),

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ztaskd.commands import how_far
-from ztaskd.commands.printing import age, clean, local, number, one_line, without_module
+from ztaskd.commands.printing import (
+    NARROW,
+    SHORT_ID,
+    age,
+    clean,
+    columns,
+    cut,
+    local,
+    number,
+    one_line,
+    without_module,
+)
 
 # Before a value.
 MARGIN = 14
@@ -19,6 +32,16 @@ def fact(name: str, value: str) -> str:
     return f"  {name:<{MARGIN}}{value}"
 
 
+def folded(line: str, room: int) -> list[str]:
+    """A line of `status` as so many lines of `room` columns as it needs, each under the beginning of its words."""
+    if columns(line) <= room:
+        return [line]
+    margin = re.match(r"  (\w+ )*\w* {2,}|  -> | *", line)
+    indent = min(margin.end() if margin else 0, room // 2)
+    lines = textwrap.wrap(line, room, subsequent_indent=" " * indent, break_on_hyphens=False)
+    return [cut(each, room) for each in lines]
+
+
 def headline(node: Mapping[str, Any]) -> str:
     return clean(
         f"{node['name']}  pid {node['pid']}  up {age(node['uptime'])}  ztaskd {node['version']}  {node['url']}"
@@ -28,6 +51,8 @@ def headline(node: Mapping[str, Any]) -> str:
 def facts(node: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
     """About one node that answers."""
     yield "state", state(node)
+    if reason := node.get("reload"):  # (a daemon of older code does not tell)
+        yield "reload", clean(reason)
     slots, children, suspects = node["slots"], node["children"], node["suspects"]
     places = f"{slots['busy']:,} of {slots['total']:,} slots"
     if children["busy"] or children["alive"] or node["multiprocess"]:
@@ -39,7 +64,7 @@ def facts(node: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
         yield "claimed", f"{number(node['waiting'], 'more task')} that wait for a place"
     yield (
         "per second",
-        f"{per_second(node['rates']['10s'])} (10 s), {per_second(node['rates']['60s'])} (1 min)",
+        f"{per_second(node['rates']['10s'])} (10 s); {per_second(node['rates']['60s'])} (1 min)",
     )
     yield "since start", totals(node["totals"])
     if error := node["last_error"]:
@@ -87,13 +112,25 @@ def totals(ended: Mapping[str, int]) -> str:
 
 
 def failure(error: Mapping[str, Any], now: float) -> str:
-    exception = without_module(one_line(error["exception"])) or "?"
-    return f"{age(now - error['time'])} ago: {exception}"
+    return f"{age(now - error['time'])} ago: {_exception(error)}"
 
 
-def tasks(nodes: Sequence[Mapping[str, Any]], most: int) -> tuple[list[str], list[list[str]]]:
-    """What the nodes run, the oldest first: the head and the rows of a table. (A column that would say nothing is
-    left out: which node, and the progress.)"""
+def failed(error: Mapping[str, Any], now: float, width: int) -> list[str]:
+    """The same as a row of a table, for a terminal of so many columns."""
+    return [f"{age(now - error['time'])} ago", _id(error, width), clean(error["function"]), _exception(error)]
+
+
+def _exception(error: Mapping[str, Any]) -> str:
+    return without_module(one_line(error["exception"])) or "?"
+
+
+def _id(task: Mapping[str, Any], width: int) -> str:
+    return clean(task["id"])[: SHORT_ID if width < NARROW else None]
+
+
+def tasks(nodes: Sequence[Mapping[str, Any]], most: int, width: int) -> tuple[list[str], list[list[str]]]:
+    """What the nodes run, the oldest first: the head and the rows of a table, for a terminal of so many columns. (A
+    column that would say nothing is left out: which node, and the progress.)"""
     found = [(task["since"], node["name"], task) for node in nodes for task in node["running"]]
     found = sorted(found, key=lambda each: -each[0])[:most]
     columns = {
@@ -101,7 +138,7 @@ def tasks(nodes: Sequence[Mapping[str, Any]], most: int) -> tuple[list[str], lis
         "NODE": [clean(name) for _, name, _ in found] if len(nodes) > 1 else [],
         "PLACE": [clean(task["place"]) for _, _, task in found],
         "TRY": [clean(task["attempt"]) for _, _, task in found],
-        "ID": [clean(task["id"]) for _, _, task in found],
+        "ID": [_id(task, width) for _, _, task in found],
         "FUNCTION": [clean(task["function"]) for _, _, task in found],
         "PROGRESS": [progress(task["progress"]) for _, _, task in found],
     }
@@ -177,5 +214,7 @@ def advice(answers: Sequence[Any], journal: Mapping[str, Any] | None) -> Iterato
     if lives or any(answer.kind == "blocked" for answer in answers):
         pid = clean(lives[0]["pid"]) if lives else "PID"
         yield f"what to do: look into its log; `kill -USR1 {pid}` writes there what it does"
+        if journal is not None and journal["running"]:
+            yield "what it holds: `ztaskd list --status RUNNING`"
     else:
-        yield "what to do: start it: `ztaskd` (a supervisor's `start`, in production); its log says why it does not stay"
+        yield "what to do: start it (`ztaskd`, or your supervisor); its log says why it ended"

@@ -14,6 +14,9 @@ from typing import Any
 
 UNITS = ((86400 * 7, "w"), (86400, "d"), (3600, "h"), (60, "m"))
 
+# On a terminal of fewer columns than this, tables show so many characters of an id (that is its microsecond).
+NARROW, SHORT_ID = 132, 18
+
 # The width of a line that nobody looks at in a terminal: nothing is cut.
 ENDLESS = 10**6
 
@@ -122,7 +125,7 @@ def local_and_age(epoch: float | None, now: float) -> str:
 
 def age(seconds: float) -> str:
     """`3.2s`, `45s`, `12m`, `5h`, `3d`, `7w`."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{max(0.0, seconds):.1f}s"
     for size, name in UNITS:
         if seconds >= (2 * size if name != "m" else 60):

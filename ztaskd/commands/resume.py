@@ -50,11 +50,13 @@ def run(options: argparse.Namespace) -> int:
     connection: Any = connections[conf.database]
     queue = options.queue or pauses.EVERYTHING
     wanted = [pause for pause in pauses.current(connection) if options.all or pause.queue == queue]
+    # (Before it ends: the nodes are quick.)
+    waited = {pause.number: pauses.waiting(connection, pause.queue) for pause in wanted}
     ended = [pause for pause in wanted if pauses.resume(connection, pause)]
     numbers = {pause.number for pause in wanted}
     told, silent = telling.tell(connection, numbers.isdisjoint) if wanted else ([], [])
     for pause in ended:
-        waiting = pauses.waiting(connection, pause.queue)
+        waiting = waited[pause.number]
         if options.json:
             print(as_json({**for_machines(pause, waiting), "told": told, "silent": silent}))
         else:

@@ -34,7 +34,7 @@ def fitted(seen: Any, width: int, height: int) -> list[tuple[str, str]]:
     """The lines, and how each looks: no more than `height`. What there is no room for is left out from below: failures
     first, then running tasks, then the rest."""
     head = [*_title(seen, width), *_nodes(seen, LESS if height < SMALL else LEFT_OUT), *_journal(seen)]
-    failures = _failures(seen)
+    failures = _failures(seen, width)
     room = height - len(head) - 2
     tasks = picture.run_in_all(seen.nodes)
     room_for_failures = max(0, room - 2 - max(TASKS, min(tasks, room - 2 - len(failures))))
@@ -85,7 +85,7 @@ def _tasks(seen: Any, width: int, room: int) -> Iterator[tuple[str, str]]:
     total = picture.run_in_all(seen.nodes)
     if not total or room < 3:
         return
-    head, rows = picture.tasks(seen.nodes, room - 2)
+    head, rows = picture.tasks(seen.nodes, room - 2, width)
     if total > len(rows):
         rows = rows[: room - 3]
     lines = table(head, rows, right="AGE TRY", left_cut=head.index("FUNCTION"), total=width).splitlines()
@@ -97,12 +97,14 @@ def _tasks(seen: Any, width: int, room: int) -> Iterator[tuple[str, str]]:
         yield f"... and {number(total - len(rows), 'more task')}", "dim"
 
 
-def _failures(seen: Any) -> list[tuple[str, str]]:
+def _failures(seen: Any, width: int) -> list[tuple[str, str]]:
     """The last ones of all nodes, the newest first, under a head."""
+    from ztaskd.commands.printing import table
+
     found = [failure for node in seen.nodes for failure in node["failures"]]
     found.sort(key=lambda failure: -failure["time"])
-    lines = [
-        (f"  {picture.failure(each, seen.now)}  ({clean(each['id'])} {clean(each['function'])})", "red")
-        for each in found[:FAILURES]
-    ]
-    return [("last failures", "bold"), *lines] if lines else []
+    rows = [picture.failed(each, seen.now, width) for each in found[:FAILURES]]
+    if not rows:
+        return []
+    lines = table([""] * len(rows[0]), rows, left_cut=2, total=width - 2).splitlines()
+    return [("last failures", "bold"), *((f"  {line}", "red") for line in lines[1:])]

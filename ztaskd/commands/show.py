@@ -45,16 +45,27 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(printing.as_json(_for_machines(row)))
     else:
-        print("\n".join(_lines(row, time.time())))
+        print("\n".join(_lines(row, time.time(), _node(connection, row["node"]))))
     return Exit.CLEAN
 
 
-def _lines(row: Mapping[str, Any], now: float) -> Iterator[str]:
+def _node(connection: Any, boot: Any) -> str:
+    """Which process that boot is, when it is known yet."""
+    from django_ztask import looking
+    from ztaskd.commands.printing import clean
+
+    for node in looking.nodes(connection) if boot else ():
+        if node["boot"] == boot:
+            return clean(f"{node['name']} (pid {node['pid']} on {node['host']}), boot {boot}")
+    return f"boot {clean(boot)}" if boot else ""
+
+
+def _lines(row: Mapping[str, Any], now: float, node: str) -> Iterator[str]:
     from ztaskd.commands.printing import clean
 
     yield f"{clean(row['uuid'])}  {clean(row['status'])}  {clean(row['function_name'])}"
     yield ""
-    for name, value in _facts(row, now):
+    for name, value in [*_facts(row, now), *([("node", node)] if node else [])]:
         first, *more = value.splitlines() or [""]
         yield f"  {name:<{MARGIN}}{first}".rstrip()
         yield from (f"  {'':<{MARGIN}}{line}".rstrip() for line in more)
@@ -102,8 +113,6 @@ def _facts(row: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
     if row["pool"]:
         put = f"{aside.home(row['pool']) or 'as the node takes it'} (put aside: its queue is paused, or was)"
         yield "pool", clean(put if aside.is_aside(row["pool"]) else row["pool"])
-    if row["node"]:
-        yield "node", clean(row["node"])
     if row["meta"]:
         yield "policy", clean(row["meta"])
 

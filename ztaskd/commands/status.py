@@ -18,7 +18,7 @@ tasks are queued, due (their time has come), running and FAILED: 100,000+ is mor
   a node: url, answers (true or false). If false: kind (silence, blocked, mac, stale, ...), reason, advice. If true:
     name, host, pid, boot, reloader (process id or null), version, started, uptime (seconds), concurrency, multiprocess,
     slots {busy, total}, children and suspects {busy, alive, total}, waiting (claimed, without a place yet), paused (why, if so),
-    draining, journal_silent (seconds), rates {10s, 60s} and totals, each by outcome {succeeded, retried, failed, cancelled,
+    reload (null, or why new code was refused at HUP), draining, journal_silent (seconds), rates {10s, 60s} and totals, each by outcome {succeeded, retried, failed, cancelled,
     handed_back}, last_error (or null) and failures, the last five {id, function, attempt, kind, outcome, exception, time},
     blockings {function, times, seconds, longest}, refused (messages, by reason), running_total, and
     running: the 200 that run the longest {id, function, attempt, since (seconds), place (slot, child, suspect),
@@ -69,14 +69,14 @@ class Seen(NamedTuple):
 
 def run(options: argparse.Namespace) -> int:
     from ztaskd.cli import Exit
-    from ztaskd.commands import printing
+    from ztaskd.commands import picture, printing
 
     seen = look(options.timeout)
     if options.json:
         print(printing.as_json(for_machines(seen)))
     else:
         room = printing.width()
-        print("\n".join(printing.cut(line, room) for line in lines(seen)))
+        print("\n".join(each for line in lines(seen) for each in picture.folded(line, room)))
     return Exit.CLEAN if seen.nodes else Exit.CRASH
 
 
@@ -97,7 +97,7 @@ def look(timeout: float, journal: Any = None, patience: float | None = None) -> 
 
 def lines(seen: Seen) -> Iterator[str]:
     """For people."""
-    from ztaskd.commands import picture
+    from ztaskd.commands import picture, printing
     from ztaskd.commands.printing import clean, number, table
 
     for answer in seen.answers:
@@ -115,7 +115,7 @@ def lines(seen: Seen) -> Iterator[str]:
         yield from (picture.fact(*each) for each in picture.counts(seen.journal, seen.now))
         answered = {node["boot"] for node in seen.nodes}
         yield from (f"  {line}" for line in picture.known_nodes(seen.journal, answered))
-    head, rows = picture.tasks(seen.nodes, picture.RUNNING)
+    head, rows = picture.tasks(seen.nodes, picture.RUNNING, printing.width())
     if rows:
         yield ""
         yield from table(head, rows, right="AGE TRY", left_cut=head.index("FUNCTION")).splitlines()
