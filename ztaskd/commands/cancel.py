@@ -9,9 +9,15 @@ from typing import Any
 
 STATES = ("QUEUED", "RUNNING")
 
+# What became of those that matched.
+COUNTED = ("cancelled", "asked_to_end", "ended_before")
+
 EXAMPLES = """\
 A queued task is CANCELLED at once. One that runs is asked to end by its node: TaskCancelled is raised in it (see
 TaskHandle.cancel() in the README); this command does not wait for that. --since and --until are about when it was called.
+
+--json writes one object: matched {QUEUED, RUNNING}, cancelled, asked_to_end and ended_before (numbers), dry_run, and
+groups {QUEUED, RUNNING}, lists of {count, function, exception, oldest, newest (ISO 8601, UTC)}.
 
 examples:
   ztaskd cancel 0198c9f3-7a                           this one, queued or running
@@ -28,6 +34,7 @@ BATCH = 100
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
     from ztaskd.commands import selection
+    from ztaskd.commands.summary import add_asking
 
     text = "cancel tasks that are queued or run"
     parser = commands.add_parser(
@@ -44,8 +51,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="a task's id, or the beginning of it (as --id, but without a question)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be cancelled")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_asking(parser, "cancelled")
     parser.add_argument(
         "--all", action="store_true", help="without any selection: all that are queued or run"
     )
@@ -59,10 +65,7 @@ def run(options: argparse.Namespace) -> int:
     from django_ztask import operations
     from django_ztask.conf import conf
     from ztaskd.cli import Exit
-    from ztaskd.commands import selection
-    from ztaskd.commands.asking import confirmed
-    from ztaskd.commands.printing import number
-    from ztaskd.commands.summary import print_groups
+    from ztaskd.commands import printing, selection, summary
     from ztaskd.project import Refusal
 
     options.id = [*(options.id or []), *options.ids] or None
@@ -70,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
     wanted = selection.wanted(options, connection)
     if wanted.is_empty and not options.all:
         raise Refusal(Exit.USAGE, "all tasks that are queued or run? Say which (see --help), or --all")
+    options.yes = options.yes or bool(options.ids)
+    summary.refuse_to_ask(options)
     states = [options.status] if options.status else list(STATES)
     conditions = {state: operations.cancellable(connection, wanted, state) for state in states}
     groups = {
@@ -77,21 +82,37 @@ def run(options: argparse.Namespace) -> int:
         for state, condition in conditions.items()
     }
     totals = {state: sum(group.number for group in groups[state]) for state in states}
-    what = " and ".join(number(total, f"{state} task") for state, total in totals.items() if total)
+    if options.json:
+        counts = {} if options.dry_run else _cancel_all(connection, conditions, totals)
+        found = {state: summary.as_objects(groups[state]) for state in states}
+        said = {"matched": totals, **{name: counts.get(name, 0) for name in COUNTED}}
+        print(printing.as_json({**said, "dry_run": options.dry_run, "groups": found}))
+        return Exit.CLEAN
+    what = " and ".join(printing.number(total, f"{state} task") for state, total in totals.items() if total)
     if not what:
         _tell_nothing(connection, wanted, states)
         return Exit.CLEAN
-    if options.dry_run or not (options.yes or options.ids):
-        for state in states:
-            print_groups(groups[state], "called")
+    if not _agreed(options, groups, what):
+        return Exit.CLEAN if options.dry_run else Exit.CRASH
+    _tell(_cancel_all(connection, conditions, totals), "RUNNING" in states)
+    return Exit.CLEAN
+
+
+def _agreed(options: argparse.Namespace, groups: dict[str, Any], what: str) -> bool:
+    """Says what it is about, and asks, as far as that is wanted."""
+    from ztaskd.commands.asking import confirmed
+    from ztaskd.commands.summary import print_groups
+
+    if options.dry_run or not options.yes:
+        for found in groups.values():
+            print_groups(found, "called")
     if options.dry_run:
         print(f"{what} would be cancelled; nothing was changed (--dry-run)")
-        return Exit.CLEAN
-    if not (options.yes or options.ids) and not confirmed(f"cancel {what}?"):
+        return False
+    if not options.yes and not confirmed(f"cancel {what}?"):
         print("nothing was cancelled")
-        return Exit.CRASH
-    _cancel_all(connection, conditions, totals)
-    return Exit.CLEAN
+        return False
+    return True
 
 
 def _tell_nothing(connection: Any, wanted: Any, states: list[str]) -> None:
@@ -103,8 +124,8 @@ def _tell_nothing(connection: Any, wanted: Any, states: list[str]) -> None:
     print(f"no task that is queued or runs matches: nothing to cancel{known}")
 
 
-def _cancel_all(connection: Any, conditions: dict[str, Any], totals: dict[str, int]) -> None:
-    from ztaskd.commands.printing import number
+def _cancel_all(connection: Any, conditions: dict[str, Any], totals: dict[str, int]) -> dict[str, int]:
+    """How many of each of COUNTED."""
     from ztaskd.commands.progress import Progress
 
     progress = Progress(sum(totals.values()), "cancelled")
@@ -123,12 +144,20 @@ def _cancel_all(connection: Any, conditions: dict[str, Any], totals: dict[str, i
         print(f"{sum(counts.values()):,} cancelled before this:", file=sys.stderr)
         raise
     progress.end()
-    said = [f"{number(counts['CANCELLED'], 'task')} cancelled"] if counts["CANCELLED"] else []
-    if counts["RUNNING"]:
-        said.append(f"{number(counts['RUNNING'], 'running task')} asked to end")
-    others = sum(totals.values()) - sum(counts.values())
-    if others > 0:
-        said.append(f"{others:,} had {'ended' if 'RUNNING' in totals else 'started or ended'} before")
+    others = max(0, sum(totals.values()) - sum(counts.values()))
+    return dict(zip(COUNTED, (counts["CANCELLED"], counts["RUNNING"], others), strict=True))
+
+
+def _tell(counts: dict[str, int], had_running: bool) -> None:
+    """`had_running`: those that run were among those to cancel."""
+    from ztaskd.commands.printing import number
+
+    cancelled, asked, others = (counts[name] for name in COUNTED)
+    said = [f"{number(cancelled, 'task')} cancelled"] if cancelled else []
+    if asked:
+        said.append(f"{number(asked, 'running task')} asked to end")
+    if others:
+        said.append(f"{others:,} had {'ended' if had_running else 'started or ended'} before")
     print("; ".join(said))
 
 

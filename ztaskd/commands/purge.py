@@ -11,6 +11,9 @@ EXAMPLES = """\
 Deleted are rows of tasks that are over, with their attempts: never what is queued or runs. With --status SUCCEEDED or
 CANCELLED, --since and --until are about when they ended.
 
+--json writes one object: status, matched and deleted (numbers), dry_run, and groups, a list of {count, function, exception,
+oldest, newest (ISO 8601, UTC)}.
+
 examples:
   ztaskd purge --until 30d --dry-run                what failed more than a month ago?
   ztaskd purge --function 'shop.tasks.old_*' --yes
@@ -23,6 +26,7 @@ BATCH, REST = 100, 1.0
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
     from ztaskd.commands import selection
+    from ztaskd.commands.summary import add_asking
 
     text = "delete failed tasks that match"
     parser = commands.add_parser(
@@ -33,8 +37,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[common],
     )
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_asking(parser, "deleted")
     parser.add_argument("--all", action="store_true", help="without any selection: all of that state")
     parser.add_argument(
         "--status",
@@ -52,33 +55,48 @@ def run(options: argparse.Namespace) -> int:
     from django_ztask import operations
     from django_ztask.conf import conf
     from ztaskd.cli import Exit
-    from ztaskd.commands import selection
-    from ztaskd.commands.asking import confirmed
-    from ztaskd.commands.printing import number
-    from ztaskd.commands.summary import print_groups
+    from ztaskd.commands import printing, selection, summary
     from ztaskd.project import Refusal
 
     connection: Any = connections[conf.database]
     wanted = selection.wanted(options, connection)
     if wanted.is_empty and not options.all:
         raise Refusal(Exit.USAGE, f"all {options.status} tasks? Say which (see --help), or --all")
+    summary.refuse_to_ask(options)
     condition = operations.purgeable(connection, wanted, options.status)
     groups = operations.groups(connection, condition, options.status, options.limit, by_id=True)
     total = sum(group.number for group in groups)
+    if options.json:
+        deleted = 0 if options.dry_run else _purge(connection, condition, options.status, total)
+        said = {"status": options.status, "matched": total, "deleted": deleted, "dry_run": options.dry_run}
+        print(printing.as_json({**said, "groups": summary.as_objects(groups)}))
+        return Exit.CLEAN
+    if not _agreed(options, groups, total):
+        return Exit.CLEAN if options.dry_run or not total else Exit.CRASH
+    deleted = _purge(connection, condition, options.status, total)
+    print(f"{printing.number(deleted, f'{options.status} task')} deleted")
+    return Exit.CLEAN
+
+
+def _agreed(options: argparse.Namespace, groups: list[Any], total: int) -> bool:
+    """Says what it is about, and asks, as far as that is wanted."""
+    from ztaskd.commands.asking import confirmed
+    from ztaskd.commands.printing import number
+    from ztaskd.commands.summary import print_groups
+
     what = number(total, f"{options.status} task")
     if not total:
         print(f"no {options.status} task matches: nothing to delete")
-        return Exit.CLEAN
+        return False
     if options.dry_run or not options.yes:
         print_groups(groups, "failed" if options.status == "FAILED" else "ended")
     if options.dry_run:
         print(f"{what} would be deleted; nothing was changed (--dry-run)")
-        return Exit.CLEAN
+        return False
     if not options.yes and not confirmed(f"delete {what} for good?"):
         print("nothing was deleted")
-        return Exit.CRASH
-    print(f"{number(_purge(connection, condition, options.status, total), f'{options.status} task')} deleted")
-    return Exit.CLEAN
+        return False
+    return True
 
 
 def _purge(connection: Any, condition: Any, status: str, total: int) -> int:
