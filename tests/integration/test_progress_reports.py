@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -135,3 +137,30 @@ def test_the_board_reads_what_was_written_last_or_nothing() -> None:
     for _ in range(2000):
         theirs._memory[dice.randrange(500)] = dice.randrange(256)
         assert ours.read() in (None, found)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_in_the_moment_in_which_a_thread_writes_can_write() -> None:
+    ours = board.Board()
+    with ours.handed() as fd:
+        theirs = board.Writer(os.dup(fd))
+    writing, over = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with theirs._lock:
+            writing.set()
+            over.wait(30)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert writing.wait(30)
+    if not (pid := os.fork()):
+        signal.alarm(20)
+        theirs.write("id-1", 1, said(7))
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    over.set()
+    thread.join()
+    found = ours.read()
+    assert found is not None
+    assert found.progress == said(7)

@@ -86,12 +86,16 @@ class Writer:
     def __init__(self, fd: int = FD) -> None:
         self._memory = mmap.mmap(fd, SIZE)
         os.close(fd)
-        # (A signal's handler may come in between, and say something, too.)
-        self._lock = threading.RLock()
+        self._renew()
+        os.register_at_fork(after_in_child=self._renew)  # (a thread may have it in the moment of a fork)
 
     def listen(self) -> None:
         """From now on, tasks of this process write here."""
         progress.deliver_to(self.write)
+
+    def _renew(self) -> None:
+        """(A signal's handler may come in between, and say something, too.)"""
+        self._lock = threading.RLock()
 
     def write(self, task: str, attempt: int, said: Progress) -> None:
         """(A process that a task has forked writes here as well.)"""
