@@ -23,11 +23,11 @@ from typing import Any, Self
 
 HERE = Path(__file__).resolve().parent
 
-# The operator's terminal.
-COLUMNS, LINES = 100, 24
+# The operator's terminal: so many lines.
+LINES = 24
 
 # Seconds in which what is waited for must have come; far more than it needs.
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 # What steers a terminal, and shows nothing.
 STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|[\x07\x0f]")
@@ -40,7 +40,8 @@ class WentOtherwise(Exception):
 class Stage:
     """Gone at the end, with all its processes; kept when something went otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: int) -> None:
+        self.columns = columns
         self.folder = Path(tempfile.mkdtemp(prefix="shop-"))
         shutil.copytree(HERE / "site", self.folder, dirs_exist_ok=True)
         (self.folder / "run").mkdir()
@@ -110,7 +111,7 @@ class Stage:
     ) -> tuple[str, int]:
         """What it shows, and its exit code. `enough`: whether to leave it, by q."""
         master, slave = pty.openpty()
-        termios.tcsetwinsize(slave, (LINES, COLUMNS))
+        termios.tcsetwinsize(slave, (LINES, self.columns))
         process = subprocess.Popen(
             command, cwd=self.folder, env=self.env, stdin=slave, stdout=slave, stderr=slave
         )

@@ -177,7 +177,7 @@ def test_top_shows_a_running_task_a_node_that_dies_and_the_next_one_and_leaves_b
     task_id = site.call(f"show(gated.async_(1, {str(site.gate)!r}).id)")
     site.wait_status(task_id, "RUNNING")
     screen = Screen(site, "top", "--interval", "0.3")
-    screen.shows(task_id)
+    screen.shows(task_id[:18])
     screen.shows(f"pid {daemon.pid}")
     screen.resize(50, 9)
     screen.shows("1 of 100 slots")

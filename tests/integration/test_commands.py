@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -58,6 +59,20 @@ def test_a_command_to_copy_stays_on_one_line(command: Command, monkeypatch: pyte
     lines = command("explain", task_id)[1].splitlines()
     assert f"     ztaskd replay --id {task_id}" in lines
     assert any("`ztaskd show`" in line for line in lines)
+
+
+def test_a_narrow_terminal_leaves_the_room_to_the_exception(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed(function="shop.tasks.send_mail")
+    for columns, head in ((80, ["AGE"]), (100, ["CREATED", "AGE"])):
+        monkeypatch.setattr(printing, "width", lambda size=columns: size)
+        lines = command("list")[1].splitlines()
+        assert lines[0].split() == ["ID", "STATUS", "FUNCTION", *head, "TRIES", "LAST", "EXCEPTION"]
+        assert "ValueError" in lines[1]
+        assert max(map(len, lines)) <= columns
+    text = command("replay", "--dry-run")[1]
+    assert re.search(r"\d-\d\d-\d\d \d\d:\d\d:\d\d", text) is None
 
 
 def test_what_runs_shows_the_node_by_its_name_while_it_is_known(command: Command, tmp_path: Path) -> None:

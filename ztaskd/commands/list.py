@@ -9,6 +9,9 @@ from typing import Any
 
 STATES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED")
 
+# On a terminal of fewer columns than this, the age says when it was called: the column of that index is left out.
+WITHOUT_CREATED, CREATED = 100, 3
+
 EXAMPLES = """\
 The first list is as fast with a million tasks as with ten. What is slow (a second or so for each million): a selection that
 few tasks match, but for --status FAILED and --status RUNNING.
@@ -60,10 +63,13 @@ def run(options: argparse.Namespace) -> int:
     if not found:
         print("no task matches" if options.status or not wanted.is_empty else "there are no tasks")
         return Exit.CLEAN
-    now, narrow = time.time(), printing.width() < printing.NARROW
+    now, room = time.time(), printing.width()
+    narrow = room < printing.NARROW
     head = ["ID", "STATUS", "FUNCTION", "CREATED", "AGE", "TRIES", "LAST EXCEPTION"]
-    lines = [_line(row, now, narrow) for row in found]
-    print(printing.table(head, lines, right="AGE TRIES", left_cut=2))
+    table = [head, *(_line(row, now, narrow) for row in found)]
+    if room < WITHOUT_CREATED:
+        table = [line[:CREATED] + line[CREATED + 1 :] for line in table]
+    print(printing.table(table[0], table[1:], right="AGE TRIES", left_cut=2))
     if len(found) == options.limit:
         print(f"(the newest {options.limit}; --limit N shows more)")
     return Exit.CLEAN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,12 +13,18 @@ MOST = 40
 
 def print_groups(groups: Sequence[Any], moment: str) -> None:
     """`moment`: what happened to them at their oldest and newest time."""
-    from ztaskd.commands.printing import clean, local, number, one_line, table
+    from ztaskd.commands import printing
+    from ztaskd.commands.printing import clean, local, number, one_line, short_local, table
 
     if not groups:
         return
+    now, narrow = time.time(), printing.width() < printing.NARROW
+
+    def when(epoch: float | None) -> str:
+        return short_local(epoch, now) if narrow else local(epoch)
+
     rows = [
-        [f"{g.number:,}", clean(g.function), local(g.oldest), local(g.newest), one_line(g.exception) or "-"]
+        [f"{g.number:,}", clean(g.function), when(g.oldest), when(g.newest), one_line(g.exception) or "-"]
         for g in groups[:MOST]
     ]
     head = ["COUNT", "FUNCTION", f"FIRST {moment.upper()}", f"LAST {moment.upper()}", "EXCEPTION"]
