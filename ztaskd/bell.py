@@ -11,6 +11,7 @@ from contextlib import suppress
 from gevent import monkey
 
 from ztaskd import lastwords
+from ztaskd.again import program
 from ztaskd.cli import Exit
 
 poll = monkey.get_original("select", "poll")
@@ -50,6 +51,8 @@ class Bell:
             numbers = os.read(self._reads, 4096)
         if signal.SIGQUIT in numbers:
             sleep(MOMENT)
+            program.stopped = True
+            program.forget_pidfile()
             lastwords.leave("QUIT", Exit.CRASH)
         rung = NUMBER in numbers
         if found[0][1] & ~select.POLLIN:  # a task has closed it: no reason to spin

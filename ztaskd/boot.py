@@ -155,7 +155,8 @@ def _http(options: argparse.Namespace, link: Link | None) -> Http | None:
     from ztaskd.http.service import Http
 
     where = options.http or address.parse(str(conf.http))
-    return Http(where, told=options.http is not None, waits=bool(link and link.predecessor))
+    served = program.is_again if link is None else bool(link.predecessor) or not link.replay
+    return Http(where, told=options.http is not None, waits=served)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ def configure(handler: logging.Handler, level: int) -> None:
     logger.handlers = [handler]
     logger.setLevel(level or 1)
     logger.propagate = False
+    logger.disabled = False  # (LOGGING switches off what it does not name, unless it says otherwise)
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(handler)

@@ -103,8 +103,12 @@ class Manager:
         self._say(f"STATUS={_short(reason)}")
 
     def alive(self) -> bool:
-        """False: to be said again soon, there was no room."""
-        return self.pass_on(ALIVE.encode()) if self.listens and self.watchdog else True
+        """False: to be said again soon, there was no room. (Without a watchdog: only what is owed is said.)"""
+        return self.pass_on(ALIVE.encode()) if self.listens and (self.watchdog or self._owed) else True
+
+    def is_heard(self) -> bool:
+        """False while it is owed something that it must hear."""
+        return not self._owed
 
     # -- how it is said -----------------------------------------------------------------------------
 

@@ -26,11 +26,10 @@ def written(path: str | None) -> Iterator[None]:
         raise Refusal(Exit.PIDFILE, f"--pidfile: cannot write {path}: {error.strerror}") from None
     if not free:
         raise Refusal(Exit.PIDFILE, f"--pidfile: {path} is held by a running ztaskd, pid {pidfile.holder()}")
-    program.pidfile = None
+    program.pidfile = pidfile.path  # (it goes with us, however we end)
     try:
         yield
     finally:
-        if program.starts_anew():  # (what takes our place has our number)
-            program.pidfile = pidfile.path
-        else:
+        if not program.starts_anew():  # (what takes our place has our number)
+            program.pidfile = None
             pidfile.release()

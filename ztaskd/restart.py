@@ -39,10 +39,10 @@ class Restart:
     def _try(self) -> None:
         events.emit("note", text="HUP: is the new code fine?")
         manager.reloading(TRIAL + BOOT_STEP)
-        gevent.get_hub().threadpool.apply(remove_doubtful)  # (a fresh environment has thousands of files)
         try:
+            gevent.get_hub().threadpool.apply(remove_doubtful)  # (a fresh environment has thousands of files)
             code, text = _check()
-        except OSError as error:  # no memory, no room for what it says
+        except Exception as error:  # no memory, no room for what it says, odd things among the modules
             code, text = -1, f"it cannot be tried: {error}"
         if self._stop.is_set() or program.stopped:  # (meanwhile: there is no more to say)
             return

@@ -4,15 +4,17 @@ opened anew. Handlers may run inside any task: they only count, and wake the hub
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NoReturn
 
 import gevent
 
 from ztaskd import lastwords, logs
-from ztaskd.again import program
+from ztaskd.again import MINDED, program
 from ztaskd.cli import Exit
 from ztaskd.terminal import Terminal
 
@@ -44,6 +46,7 @@ class Signals:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._count)
         signal.signal(signal.SIGQUIT, self._quit)
+        os.register_at_fork(after_in_child=_forget)
         signal.signal(signal.SIGUSR2, self._note_log)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # (nohup means it)
             signal.signal(signal.SIGHUP, self._note)
@@ -63,7 +66,7 @@ class Signals:
             self.stops += 1
         self._last = now
         if self.stops > 1:
-            lastwords.leave("second signal", Exit.CRASH)
+            _leave("second signal")
         self._wake.send()
 
     def _quit(self, number: int, frame: object) -> None:
@@ -72,7 +75,7 @@ class Signals:
         if self._leaving is not None:
             with suppress(Exception):
                 self._leaving()
-        lastwords.leave("QUIT", Exit.CRASH)
+        _leave("QUIT")
 
     def _note_log(self, number: int, frame: object) -> None:
         self._reopen = True
@@ -95,3 +98,17 @@ class Signals:
                 self._stop()
             elif not self.stops:
                 self._renew()
+
+
+def _leave(why: str) -> NoReturn:
+    program.forget_pidfile()
+    lastwords.leave(why, Exit.CRASH)
+
+
+def _forget() -> None:
+    """What a task forks is not the daemon: a signal for it ends it (multiprocessing's terminate()), and rings no bell
+    of ours."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in MINDED - {signal.SIGINT}:
+        signal.signal(number, signal.SIG_DFL)

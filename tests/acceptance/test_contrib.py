@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from tests.acceptance.daemon import MODULE, ROOT, free_port, wait_for
+from tests.acceptance.daemon import ROOT, free_port, wait_for
 
 pytestmark = pytest.mark.acceptance
 
@@ -74,14 +74,7 @@ def test_rc_local_starts_it_and_goes_on(site, daemon, shell, tmp_path):
     wait_for(lambda: not is_alive(pid), "its end")
 
 
-def needs(what, found):
-    """Switched on by itself when the branches that bring it are merged."""
-    if not found:
-        pytest.skip(f"{what} is not there yet")
-
-
 def test_what_logrotate_does_gives_the_daemon_a_new_log(site, tmp_path):
-    needs("USR2", "SIGUSR2" in (ROOT / "ztaskd" / "signals.py").read_text())
     pidfile = tmp_path / "pid"
     started = site.start("--pidfile", str(pidfile))
     rules = text("logrotate").replace("/var/www/mysite/ztaskd.pid", str(pidfile))
@@ -126,7 +119,6 @@ def test_kubernetes_waits_longer_than_the_grace(pod):
 
 
 def test_kubernetes_command_and_probes_work(site, pod):
-    needs("--http", "--http" in site.command("--help", program=MODULE)[1])
     (container,) = pod["containers"]
     program, *arguments = container["command"]
     (port,) = container["ports"]

@@ -46,6 +46,9 @@ def test_a_forked_child_of_a_task_does_its_work_and_the_daemon_goes_on(site):
     assert sorted(line[1] for line in site.ledger if line[0] == "child") == ["multiprocessing", "os.fork"]
     assert site.call("show([add.async_(n, 1).result(20) for n in range(5)])") == [1, 2, 3, 4, 5]
     assert site.count(status="SUCCEEDED", attempts=1) == 7
+    numbers = [signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1]
+    ends = site.call(f"show([forks_one_that_stays.async_(n).result(20) for n in {[*map(int, numbers)]}])")
+    assert ends == [-number for number in numbers]
     assert daemon.stop() == 0
 
 

@@ -22,7 +22,8 @@ def works(site):
     return site.call("show(add.async_(1, 1).result(20))") == 2
 
 
-def test_a_succeeded_task_is_one_line_in_the_documented_form(site):
+def test_a_succeeded_task_is_one_line_in_the_documented_form_whatever_LOGGING_switches_off(new_site):
+    site = new_site(LOGGING={"version": 1})  # (all loggers that there are by then)
     daemon = site.start()
     assert works(site)
     wait_for(lambda: "succeeded" in daemon.log, "its line")

@@ -125,15 +125,15 @@ def test_under_the_reloader_the_parent_passes_on_what_the_daemon_says(edited, ma
     assert {said.pid for said in manager.said} == {daemon.pid}
 
 
-def test_a_manager_that_does_not_read_holds_nobody_up_and_hears_of_the_start_later(site):
-    manager = ServiceManager(site.folder / "notify", WATCHDOG)
+@pytest.mark.parametrize("reload", [False, True], ids=["one process", "reloader"])
+def test_a_manager_that_does_not_read_holds_nobody_up_and_hears_of_the_start_later(site, reload):
+    manager = ServiceManager(site.folder / "notify")  # (it wants no signs of life, either)
     manager.fill()
-    site.start(**manager.env)
+    site.start(reload=reload, **manager.env)
     assert site.call("show(mark.async_('a').result(20))") == "a"
     manager.listen()
     try:
         manager.hears("READY")
-        manager.hears_more("WATCHDOG")
     finally:
         manager.close()
 

@@ -141,6 +141,19 @@ def test_a_port_in_use_is_refused_with_its_holder_and_one_that_is_not_ours_too(n
     assert (code, "cannot listen at 192.0.2.1:8080" in text) == (2, True)
 
 
+def test_once_it_has_served_a_port_in_use_keeps_no_task_waiting(site):
+    daemon = site.start("--http", str(free_port()))
+    probe = Probe(daemon)
+    pid = site.call("show(forks_one_that_stays.async_().result(20))")  # (it has the listener, too)
+    try:
+        daemon.signal(signal.SIGHUP)
+        assert f"is in use by pid {pid}" in daemon.says("Probes and metrics are not served until it is free")
+        assert site.call("show(add.async_(1, 1).result(20))") == 2
+    finally:
+        os.kill(pid, signal.SIGKILL)
+    assert probe.wait("/readyz", 200) == "ok\n"
+
+
 def test_while_a_node_drains_it_lives_but_is_not_ready_and_hup_brings_it_back(edited):
     port = free_port()
     edited.daemon = edited.site.start("--http", str(port), cwd=edited.folder, PYTHONPATH=edited.path)

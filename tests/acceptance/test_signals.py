@@ -32,14 +32,16 @@ def objects(daemon):
 
 
 def test_quit_stops_at_once_what_waits_and_what_is_in_c_code_and_it_is_recovered(site):
-    daemon = site.start("--log-format", "json")
+    pidfile = site.folder / "pid"
+    daemon = site.start("--log-format", "json", "--pidfile", str(pidfile))
     task_id = site.call("show(long.async_(60, first=True).id)")
     wait_for(lambda: ["began", task_id] in site.ledger, "the task's first line")
     assert daemon.stop(signal.SIGQUIT, 10) == 1
     last = objects(daemon)[-1]
     assert last["message"] == "QUIT: stopped at once; what ran is recovered at the next start"
     assert site.task(task_id)["status"] == "RUNNING"
-    daemon = site.start()
+    assert not pidfile.exists()
+    daemon = site.start("--pidfile", str(pidfile))
     daemon.says("recovered 1 task")
     assert site.wait_status(task_id, "SUCCEEDED")["crashes"] == 0
     site.call(f"{HOGS}sleep_natively.async_(60)")
@@ -48,6 +50,7 @@ def test_quit_stops_at_once_what_waits_and_what_is_in_c_code_and_it_is_recovered
     assert daemon.stop(signal.SIGQUIT, 20) == 1
     assert time.monotonic() - began < 10
     assert "ztaskd: QUIT: stopped at once" in daemon.log.splitlines()[-1]
+    assert not pidfile.exists()
 
 
 def test_usr2_opens_the_log_anew_for_lines_and_for_what_is_printed_in_slots_and_children(site):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
+from django_ztask.models import Task
 from tests.integration.helpers import claim, failed, later, new_task, record
 from tests.integration.plans import tasks
 from tests.integration.test_query_plans import crowd
@@ -35,9 +36,11 @@ def test_each_state_is_counted_along_its_index(crowd: list[str]) -> None:
 def test_states_are_counted_in_another_thread_and_remembered_for_a_while(depth: Depth) -> None:
     claim(*record(new_task(1), new_task(2)))
     record(new_task(3), new_task(4, due=later() + 60), new_task(5, due=later() + 60))
+    (paused,) = record(new_task(6))
+    Task.objects.filter(pk=paused).update(pool="paused-7-p")
     failed()
     depth.refresh()
-    assert depth.states == {"due": 1, "later": 2, "running": 2, "failed": 1}
+    assert depth.states == {"due": 1, "later": 2, "paused": 1, "running": 2, "failed": 1}
     record()
     depth.refresh()
     assert depth.states["due"] == 1
@@ -55,4 +58,4 @@ def test_what_cannot_be_counted_is_not_known(depth: Depth, monkeypatch: pytest.M
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE elsewhere RENAME TO django_ztask_task")
     depth.refresh()
-    assert depth.states == {"due": 0, "later": 0, "running": 0, "failed": 0}
+    assert depth.states == {"due": 0, "later": 0, "paused": 0, "running": 0, "failed": 0}

@@ -139,3 +139,18 @@ def test_what_there_is_no_room_for_is_said_later_but_no_sign_of_life_is(manager_
         assert words == ["a", "c", "d"]
     finally:
         theirs.close()
+
+
+def test_ready_goes_out_later_when_there_was_no_room_and_no_sign_of_life_is_wanted(manager_at, tmp_path):
+    theirs = ServiceManager(tmp_path / "notify")
+    theirs.fill()
+    manager = manager_at(tmp_path / "notify", WATCHDOG_USEC="0")
+    manager.ready("a")
+    assert (manager.is_heard(), manager.alive()) == (False, False)
+    theirs.listen()
+    try:
+        theirs.hears("FULL")
+        assert (manager.alive(), manager.is_heard()) == (True, True)
+        theirs.hears("READY", "1")
+    finally:
+        theirs.close()

@@ -9,13 +9,15 @@ from typing import Any
 
 from gevent.threadpool import ThreadPool
 
+from django_ztask import aside
 from ztaskd.storage import TROUBLE, Storage
 
 # Seconds between two countings; as many times as long as a counting took; and for how long a reader waits for one.
 PAUSE, REST, PATIENCE = 5.0, 50.0, 2.0
 
-# Each along the index of its state.
-QUEUED = """SELECT count(*), count(*) FILTER (WHERE next_attempt > %s)
+# Each along the index of its state. (What is put aside is neither due nor later: it waits for an operator.)
+QUEUED = """SELECT count(*), count(*) FILTER (WHERE pool LIKE %s),
+    count(*) FILTER (WHERE pool NOT LIKE %s AND next_attempt > %s)
     FROM django_ztask_task WHERE status = 'QUEUED'"""
 OTHERS = """SELECT (SELECT count(*) FROM django_ztask_task WHERE status = 'RUNNING'),
     (SELECT count(*) FROM django_ztask_task WHERE status = 'FAILED')"""
@@ -59,8 +61,9 @@ class Depth:
 def count(connection: Any) -> dict[str, int]:
     """Tasks by state."""
     with connection.cursor() as cursor:
-        cursor.execute(QUEUED, [time.time()])
-        queued, later = cursor.fetchone()
+        cursor.execute(QUEUED, [f"{aside.PREFIX}%", f"{aside.PREFIX}%", time.time()])
+        queued, paused, later = cursor.fetchone()
         cursor.execute(OTHERS)
         running, failed = cursor.fetchone()
-    return {"due": queued - later, "later": later, "running": running, "failed": failed}
+    due = queued - paused - later
+    return {"due": due, "later": later, "paused": paused, "running": running, "failed": failed}

@@ -29,19 +29,23 @@ class Listener:
 
     def bind(self) -> None:
         """Raises Refusal: in use (3), or not to be had (2)."""
-        host, port = self.address
         try:
-            family, kind, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            found = socket.socket(family, kind)
+            self._bind()
         except OSError as error:
             raise self._refusal(error) from None
+
+    def _bind(self) -> None:
+        """Raises OSError."""
+        host, port = self.address
+        family, kind, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family, kind)
         try:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # (connections of before may linger)
             found.bind(where)
             found.listen(BACKLOG)
-        except OSError as error:
+        except OSError:
             found.close()
-            raise self._refusal(error) from None
+            raise
         self._socket = found
 
     def wait(self) -> socket.socket:
@@ -49,12 +53,11 @@ class Listener:
         said = False
         while self._socket is None:
             try:
-                self.bind()
-            except Refusal as refusal:
-                if not said:
-                    events.emit(
-                        "error", text=f"{refusal}. Probes and metrics are not served until it is free"
-                    )
+                self._bind()
+            except OSError as error:
+                if not said:  # (to find out who has it takes the hub some milliseconds)
+                    text = f"{self._refusal(error)}. Probes and metrics are not served until it is free"
+                    events.emit("error", text=text)
                 said = True
                 gevent.sleep(AGAIN)
         return self._socket

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 class Http:
-    """`told`: the address was given on the command line. `waits`: for the predecessor, whose the port is."""
+    """`told`: the address was given on the command line. `waits`: for the port, which is a predecessor's: no start
+    fails for it once we have served."""
 
     def __init__(self, address: Address, told: bool, waits: bool) -> None:
         self.listener = Listener(address, told)

@@ -6,7 +6,6 @@ Everything happens in one loop, in the main thread: signals, changes of code, wh
 from __future__ import annotations
 
 import argparse
-import math
 import selectors
 import signal
 import socket
@@ -30,6 +29,9 @@ from ztaskd.terminal import Terminal
 
 # One stop request often arrives twice at once, from a terminal and from who passes it on.
 SAME_REQUEST = 0.1
+
+# Seconds before systemd is told once more what it had no room for.
+HEARD = 0.1
 
 
 def run(options: argparse.Namespace) -> int:
@@ -83,11 +85,13 @@ class Parent:
 
     def _wait(self) -> float | None:
         """Seconds until there is something to do. While nobody serves, the sign of life is ours to give."""
-        wait = self.reloader.wait()
-        if manager.watchdog is None or self.reloader.serving is not None:
-            return wait
-        manager.alive()
-        return min(manager.watchdog / 2, math.inf if wait is None else wait)
+        waits = [wait for wait in (self.reloader.wait(),) if wait is not None]
+        if not manager.is_heard() and not manager.alive():
+            waits.append(HEARD)
+        elif manager.watchdog is not None and self.reloader.serving is None:
+            manager.alive()
+            waits.append(manager.watchdog / 2)
+        return min(waits, default=None)
 
     def listen(self, file: Any, callback: Callable[[], None]) -> None:
         self.selector.register(file, selectors.EVENT_READ, callback)

@@ -191,6 +191,26 @@ def forks(way):
     return os.waitpid(pid, 0)[1]
 
 
+@task(retry_count=0)
+def forks_one_that_stays(number=None):
+    """Its process id. With `number`, that signal ends it: how it ended."""
+    from gevent import monkey
+
+    reads, writes = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.write(writes, b"x")
+        monkey.get_original("time", "sleep")(60)
+        os._exit(0)
+    os.read(reads, 1)
+    os.close(reads)
+    os.close(writes)
+    if number is None:
+        return pid
+    os.kill(pid, number)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 @task()
 def leaves_program():
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid
