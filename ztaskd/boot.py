@@ -23,8 +23,10 @@ from ztaskd.project import Refusal
 if TYPE_CHECKING:
     from ztaskd.gathering import Look
     from ztaskd.http.service import Http
+    from ztaskd.node import Node
     from ztaskd.reload.folders import Code
     from ztaskd.reload.link import Link
+    from ztaskd.seat import Seat
 
 
 def run(options: argparse.Namespace, link: Link | None) -> int:
@@ -97,25 +99,12 @@ def _serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
 
     from django_ztask.conf import conf
     from ztaskd.addresses import BadAddress
-    from ztaskd.handover import Handover
-    from ztaskd.lease import Lease
-    from ztaskd.node import Node
     from ztaskd.seat import Seat
 
     boot, journal = str(uuid.uuid4()), connections[conf.database]
     seat = Seat(journal, conf.node, link.predecessor if link else None)
     try:
-        node = Node(
-            Lease(boot, conf.node, conf.url[0], conf.lease),
-            locks=seat.folder,
-            disk=seat.folder.parent if journal.vendor == "sqlite" else None,  # (where the file lies)
-            concurrency=options.concurrency or conf.concurrency,
-            grace=conf.grace if options.grace is None else options.grace,
-            workers=_workers(options),
-            multiprocess=options.multiprocess,
-            handover=Handover(link, options.reload_grace, seat.leave) if link else None,
-            http=_http(options, link),
-        )
+        node = _node(options, boot, journal, seat, link)
         seat.take(conf.url[0], node.bind)
         project.load_tasks()
         project.run_on_load()
@@ -131,10 +120,27 @@ def _serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
     except BadAddress as error:
         raise Refusal(Exit.USAGE, str(error)) from None
     finally:
-        if (
-            not program.starts_anew()
-        ):  # (else it is free at the exec, and its file still names us: `ztaskd stop`)
+        if not program.starts_anew():  # (else it is free at the exec; its file still names us: `ztaskd stop`)
             seat.leave()
+
+
+def _node(options: argparse.Namespace, boot: str, journal: Any, seat: Seat, link: Link | None) -> Node:
+    from django_ztask.conf import conf
+    from ztaskd.handover import Handover
+    from ztaskd.lease import Lease
+    from ztaskd.node import Node
+
+    return Node(
+        Lease(boot, conf.node, conf.url[0], conf.lease),
+        locks=seat.folder,
+        disk=seat.folder.parent if journal.vendor == "sqlite" else None,  # (where the file lies)
+        concurrency=options.concurrency or conf.concurrency,
+        grace=conf.grace if options.grace is None else options.grace,
+        workers=_workers(options),
+        multiprocess=options.multiprocess,
+        handover=Handover(link, options.reload_grace, seat.leave) if link else None,
+        http=_http(options, link),
+    )
 
 
 def _workers(options: argparse.Namespace) -> Any:
