@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import threading
 from typing import Any
 
 import pytest
@@ -262,28 +260,3 @@ def test_a_pause_and_a_drain_are_for_all_lanes(both: Dispatcher, asked: Requests
         end(both, task)
     assert both.drained.is_set()
     assert asked.looks == []
-
-
-def test_what_runs_is_told_in_any_thread_while_tasks_begin_and_end(dispatcher: Dispatcher) -> None:
-    """(A task's own thread asks, when it says how far it is.)"""
-    running = dispatcher.first.places.running
-    running.update(dict.fromkeys(range(1000), claim_new()))
-    failed: list[Exception] = []
-
-    def ask() -> None:
-        try:
-            for _ in range(300):
-                dispatcher.running()
-        except RuntimeError as error:
-            failed.append(error)
-
-    interval, thread = sys.getswitchinterval(), threading.Thread(target=ask)
-    sys.setswitchinterval(1e-6)
-    try:
-        thread.start()
-        while thread.is_alive():
-            if not running.pop("more", None):
-                running["more"] = running[0]
-    finally:
-        sys.setswitchinterval(interval)
-    assert failed == []

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
 
 from ztaskd.commands import picture, screen, status
-from ztaskd.commands.journal import Look
 from ztaskd.commands.nodes import Answer
 from ztaskd.commands.printing import columns
 
@@ -242,13 +240,3 @@ def test_top_shows_running_tasks_before_failures_and_says_how_many_there_are_mor
     assert text.count("0198c9f3") == 3
     assert text.count("NoStock") == 5
     assert "more tasks" not in text
-
-
-def test_a_database_that_answers_when_nobody_waits_any_longer_was_too_late() -> None:
-    """Between its answer and the picture there is a moment."""
-    go_on = threading.Event()
-    look = Look(lambda connection: go_on.wait(30), check=False)
-    assert look.wait(0) is None
-    go_on.set()
-    assert look._over.wait(30)
-    assert look.trouble.startswith("the database has not answered for ")
