@@ -1,4 +1,4 @@
-"""What other threads ask the dispatcher, while its hub goes on."""
+"""What the dispatcher is asked for in other threads than the hub's."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import sys
 import threading
 
 from tests.integration.helpers import claim_new
-from tests.integration.test_dispatch import asked, dispatcher
-from ztaskd.dispatch import Dispatcher
-
-__all__ = ["asked", "dispatcher"]
+from tests.integration.test_dispatch import Requests, dispatcher_of
 
 
-def test_what_runs_is_told_in_any_thread_while_tasks_begin_and_end(dispatcher: Dispatcher) -> None:
+def test_what_runs_is_told_in_any_thread_while_tasks_begin_and_end() -> None:
     """(A task's own thread asks, when it says how far it is.)"""
+    dispatcher = dispatcher_of(Requests(), slots=2)
     running = dispatcher.first.places.running
     running.update(dict.fromkeys(range(1000), claim_new()))
     failed: list[Exception] = []

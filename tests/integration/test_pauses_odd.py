@@ -1,4 +1,4 @@
-"""Paused queues and rows that others have edited, locked or put aside meanwhile."""
+"""Rows that are put aside, and what is in their way: other nodes, locks, pools that are none."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from django.db import connection, transaction
 from django_ztask import pauses, upkeep
 from django_ztask.models import Task
 from tests.integration.helpers import new_task, race, record, status
-from tests.integration.test_pauses import _in_transaction, brought, mail, pool
+from tests.integration.test_pauses import NOW, _in_transaction, brought, mail, pool
 
 pytestmark = pytest.mark.both_databases
-
-NOW = 1_700_000_000.0
 
 
 def test_what_another_node_puts_aside_meanwhile_is_not_taken_for_odd(

@@ -1,4 +1,4 @@
-"""How commands look into the journal beside what else they do."""
+"""A look at the journal beside: what is said of one that was too late."""
 
 from __future__ import annotations
 
