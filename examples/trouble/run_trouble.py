@@ -139,7 +139,7 @@ def blocked_hub(stage: Stage) -> None:
 
 def killed_daemon(stage: Stage) -> None:
     stage.says("6. The daemon is killed (the OOM killer, a power switch)")
-    stage.calls("import_prices.map([(100,), (100,)])")
+    stage.calls("import_prices.map([(40,), (40,)])")
     stage.until(lambda: len(stage.ids("import_prices", "RUNNING")) == 2, "two run")
     stage.types('kill -9 "$(cat ztaskd.pid)"')
     stage.calls("import_prices.async_(10)")

@@ -28,7 +28,7 @@ def ask_supplier(order):
 def import_prices(rows):
     for row in range(rows):
         current_task().progress(row, rows, "importing")
-        time.sleep(0.05)
+        time.sleep(0.15)
 
 
 @task()
