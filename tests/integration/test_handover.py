@@ -27,6 +27,8 @@ class Committer:
 
 
 class Link:
+    parent = 1
+
     def released(self):
         pass
 
