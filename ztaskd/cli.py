@@ -65,7 +65,7 @@ def build_parser(program: str = "ztaskd") -> argparse.ArgumentParser:
     )
     add("-c", "--concurrency", type=positive, metavar="N", help="slots (default ZTASKD_CONCURRENCY, 100)")
     _add_workers(parser)
-    add("--grace", type=_seconds, metavar="SECONDS", help="how long a stop waits (default ZTASKD_GRACE, 30)")
+    add("--grace", type=seconds, metavar="SECONDS", help="how long a stop waits (default ZTASKD_GRACE, 30)")
     add(
         "--http",
         type=_address,
@@ -104,7 +104,7 @@ def _add_reloading(parser: argparse.ArgumentParser) -> None:
     add("--noreload", action="store_true", help="do not reload when code changes (for production)")
     add(
         "--reload-grace",
-        type=_seconds,
+        type=seconds,
         default=5.0,
         metavar="SECONDS",
         help="at a reload, how long tasks go on in the old code (default 5)",
@@ -208,7 +208,7 @@ def age(text: str) -> float:
     return seconds
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:

@@ -37,11 +37,11 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def add_timeout(parser: argparse.ArgumentParser) -> None:
-    from ztaskd.cli import _seconds
+    from ztaskd.cli import seconds
 
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=PATIENCE,
         metavar="SECONDS",
         help=f"how long a node has for its answer (default {PATIENCE:g})",

@@ -37,7 +37,7 @@ BEYOND = 10.0
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
-    from ztaskd.cli import _seconds
+    from ztaskd.cli import seconds
 
     text = "stop the daemon, and wait until it is gone"
     parser = commands.add_parser(
@@ -50,7 +50,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         metavar="SECONDS",
         help=f"how long to wait (default: the daemon's --grace, and {BEYOND:g})",
     )

@@ -54,9 +54,9 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _interval(text: str) -> float:
-    from ztaskd.cli import _seconds
+    from ztaskd.cli import seconds
 
-    return max(SHORTEST, _seconds(text))
+    return max(SHORTEST, seconds(text))
 
 
 def run(options: argparse.Namespace) -> int:
