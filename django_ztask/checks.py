@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sqlite3
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -24,6 +24,9 @@ SQLITE_OPTIONS = """"OPTIONS": {
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL;",
     },"""
+
+# How files are called that tell of an installed django-ztask (our own package folder is not called so).
+_OLD = re.compile(r"django[-_.]ztask[-.]", re.IGNORECASE)
 
 _RELAXED = re.compile(r"synchronous\s*=\s*(normal|off|0|1)\b", re.IGNORECASE)
 
@@ -136,6 +139,10 @@ def _sqlite(alias: str, database: dict[str, Any]) -> Iterator[CheckMessage]:
 
 
 def _old_distribution() -> Iterator[CheckMessage]:
+    if not any(_OLD.match(name) for folder in sys.path for name in _names(folder)):
+        return  # (to import importlib.metadata takes longer than all of our checks)
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         old = version("django-ztask")
     except PackageNotFoundError:
@@ -147,3 +154,10 @@ def _old_distribution() -> Iterator[CheckMessage]:
         "--force-reinstall --no-deps, since the first takes shared files away.",
         id="ztaskd.W004",
     )
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder or ".")
+    except OSError:  # there is none, or it is a zip file
+        return []

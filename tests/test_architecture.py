@@ -75,6 +75,39 @@ def test_the_reloader_loads_neither_gevent_nor_django_nor_zmq() -> None:
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
+def test_a_daemon_without_reloader_does_without_what_it_does_not_need(tmp_path: Path) -> None:
+    """(50 ms and several MiB: plugins of gevent's are looked for with importlib.metadata, the commands are not its own.)"""
+    code = (
+        "import sys; from ztaskd import cli, patching; cli.parse(['--noreload', '-l', 'INFO']); patching.patch(); "
+        "import django; django.setup(); import ztaskd.boot, ztaskd.node; from django.core import checks; "
+        "checks.run_checks(tags=['ztaskd']); "
+        "print(sorted({'importlib.metadata', 'ctypes', 'ztaskd.commands', 'ztaskd.reload.folders'} & {*sys.modules}))"
+    )
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.project.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_a_plugin_of_gevents_still_hears_of_patching(tmp_path: Path) -> None:
+    """As those of tracers do."""
+    (tmp_path / "listener.py").write_text("def heard(event):\n    print('heard')\n")
+    (tmp_path / "listener-1.0.dist-info").mkdir()
+    (tmp_path / "listener-1.0.dist-info/METADATA").write_text(
+        "Metadata-Version: 2.1\nName: listener\nVersion: 1.0\n"
+    )
+    (tmp_path / "listener-1.0.dist-info/entry_points.txt").write_text(
+        "[gevent.plugins.monkey.did_patch_all]\nlistener = listener:heard\n"
+    )
+    code = "from ztaskd import patching; patching.patch()"
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("heard\n", "")
+
+
 @pytest.mark.parametrize("path", ALL, ids=name)
 def test_no_file_is_longer_than_one_can_oversee(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= FILE_LINES

@@ -22,6 +22,7 @@ from ztaskd.project import Refusal
 
 if TYPE_CHECKING:
     from ztaskd.gathering import Look
+    from ztaskd.handover import Handover
     from ztaskd.http.service import Http
     from ztaskd.node import Node
     from ztaskd.reload.folders import Code
@@ -126,7 +127,6 @@ def _serve(options: argparse.Namespace, began: float, link: Link | None) -> int:
 
 def _node(options: argparse.Namespace, boot: str, journal: Any, seat: Seat, link: Link | None) -> Node:
     from django_ztask.conf import conf
-    from ztaskd.handover import Handover
     from ztaskd.lease import Lease
     from ztaskd.node import Node
 
@@ -138,7 +138,7 @@ def _node(options: argparse.Namespace, boot: str, journal: Any, seat: Seat, link
         grace=conf.grace if options.grace is None else options.grace,
         workers=_workers(options),
         multiprocess=options.multiprocess,
-        handover=Handover(link, options.reload_grace, seat.leave) if link else None,
+        handover=_handover(options, seat, link) if link else None,
         http=_http(options, link),
     )
 
@@ -149,6 +149,12 @@ def _workers(options: argparse.Namespace) -> Any:
     memory = options.max_memory_per_child
     limits = Limits(options.max_tasks_per_child, None if memory is None else memory * 2**20)
     return Workers(options.worker_pool_size or os.cpu_count() or 1, options.loglevel, limits)
+
+
+def _handover(options: argparse.Namespace, seat: Seat, link: Link) -> Handover:
+    from ztaskd.handover import Handover
+
+    return Handover(link, options.reload_grace, seat.leave)
 
 
 def _http(options: argparse.Namespace, link: Link | None) -> Http | None:

@@ -23,14 +23,13 @@ from ztaskd.cancels import Cancels
 from ztaskd.cli import Exit
 from ztaskd.committer import Committer
 from ztaskd.dispatch import Dispatcher
-from ztaskd.handover import Handover
 from ztaskd.housekeeping import Housekeeping
 from ztaskd.intake import Intake
 from ztaskd.lanes import CHILDREN, FEWER_SLOTS, MORE_CHILDREN, MOST_SUSPECTS, SLOTS, Lane, SuspectsLane
 from ztaskd.lease import Lease
 from ztaskd.notify import manager
 from ztaskd.pauses import Pauses
-from ztaskd.progress import EACH, Reports
+from ztaskd.progress import Reports
 from ztaskd.reader import Reader
 from ztaskd.restart import Restart
 from ztaskd.services import Services, every
@@ -44,9 +43,10 @@ from ztaskd.workers.pool import Workers
 from ztaskd.workers.temporary import TemporaryWorkers
 
 if TYPE_CHECKING:
+    from ztaskd.handover import Handover
     from ztaskd.http.service import Http
 
-# Seconds between two looks after children that are idle.
+# Seconds between two looks after children that are idle, and between two writes of how far tasks are.
 TEND = 0.5
 
 thread_id = monkey.get_original("_thread", "get_ident")
@@ -144,9 +144,7 @@ class Node:
         self.services.start("pauses", self.pauses.serve)
         self.services.start("aside", self.pauses.bring_back)
         self.services.start("lease", every(self.lease.seconds / 3, self._renew))
-        self.services.start("workers", every(TEND, self.workers.tend))
-        self.services.start("suspects", every(TEND, self.suspects.tend))
-        self.services.start("progress", every(EACH, self.reports.flush))
+        self.services.start("workers", every(TEND, self._tend))
         self.housekeeping.start(self.services)
         if self.multiprocess:
             self.workers.warm_up()
@@ -195,6 +193,12 @@ class Node:
             self.cancels.heard(ids)
         else:
             self._loop.run_callback_threadsafe(self.cancels.heard, ids)
+
+    def _tend(self) -> None:
+        """(One wake-up for all: an idle node has little else to do.)"""
+        self.workers.tend()
+        self.suspects.tend()
+        self.reports.flush()
 
     def _renew(self) -> None:
         with suppress(*TROUBLE):  # the committer says so; the next renewal is soon

@@ -16,7 +16,6 @@ from gevent.event import Event
 from ztaskd import events
 from ztaskd.again import program
 from ztaskd.notify import BOOT_STEP, manager
-from ztaskd.reload.bytecode import remove_doubtful
 
 # Seconds that a trial has.
 TRIAL = 120.0
@@ -39,6 +38,8 @@ class Restart:
     def _try(self) -> None:
         events.emit("note", text="HUP: is the new code fine?")
         manager.reloading(TRIAL + BOOT_STEP)
+        from ztaskd.reload.bytecode import remove_doubtful
+
         try:
             gevent.get_hub().threadpool.apply(remove_doubtful)  # (a fresh environment has thousands of files)
             code, text = _check()

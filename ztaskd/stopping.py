@@ -11,10 +11,10 @@ import gevent
 from ztaskd import events
 from ztaskd.again import program
 from ztaskd.cli import Exit
-from ztaskd.handover import Handover
 from ztaskd.storage import TROUBLE
 
 if TYPE_CHECKING:
+    from ztaskd.handover import Handover
     from ztaskd.node import Node
 
 # Seconds that an interrupted task has for its own cleaning up.

@@ -155,6 +155,8 @@ class SQLiteStorage(Storage):
 
     def door_open(self, rows: int = 0) -> float:
         held, self._held = self._held, 0.0
+        if not held:  # (a look takes no lock)
+            return 0.0
         return min(max(held, DOOR_OPEN, min(rows * FOR_A_ROW, FOR_ROWS)), DOOR_OPEN_MOST)
 
     def _atomic(self) -> Any:

@@ -7,7 +7,6 @@ nothing goes through logging, and uses nothing that gevent has patched.
 
 from __future__ import annotations
 
-import asyncio
 import faulthandler
 import logging
 import os
@@ -25,10 +24,11 @@ from gevent.hub import Hub
 
 from django_ztask import execute
 from django_ztask.conf import conf
-from ztaskd import coroutines, limits, stacks
+from ztaskd import limits, stacks
 from ztaskd.bell import Bell
 from ztaskd.blockings import OWN, Blocking, Culprit, Totals
 from ztaskd.cli import Exit
+from ztaskd.culprits import coroutine_of, running
 from ztaskd.limits import Limit
 from ztaskd.output import standard
 from ztaskd.quiet import Kinds, more
@@ -72,6 +72,7 @@ class Watchdog:
         self._report = Report(slots, children, self._reader, self.totals)
         self._hub_thread, self._loop = thread_id(), gevent.get_hub().loop
         self._pause = self._after and max(self._after / LOOKS, SHORTEST)
+        self._came_back = 0.0  # libev from waiting, as far as was known at the last look
         self._idle = False  # at the last look, the hub waited for something to do
         self._turn = -1  # of the hub at the last look; when it began, or later; when that look was
         self._turned = self._looked = time.monotonic()
@@ -113,8 +114,11 @@ class Watchdog:
         if now > self._put_off:
             self._put_off = now + PUT_OFF
             self._notice_stuck_interpreter()
-        turn = self._loop.iteration
+        turn, came_back = self._loop.iteration, self._loop.now()
         same = turn == self._turn
+        if same and self._idle and came_back == self._came_back:  # it waits as it did then
+            self._turned = self._looked = now
+            return
         since = self._since(now, self._turned if same else self._looked)
         lasts = same and self._blocking is not None
         found = stacks.of_thread(self._hub_thread) if lasts or now - since >= self._pause else []
@@ -124,7 +128,7 @@ class Watchdog:
         if found and not waits:
             self._stands(since, now, found)
         self._idle = waits
-        self._turn, self._turned = turn, now if waits else since
+        self._turn, self._turned, self._came_back = turn, now if waits else since, came_back
         self._looked = now
 
     def _since(self, now: float, at_least: float) -> float:
@@ -226,25 +230,3 @@ class Watchdog:
             hub = f"the hub has not turned for {time.monotonic() - self._blocking.began:.1f} s"
         write = partial(self._straight.write, logging.INFO, always=True)
         self._report.write(write, running(found), stacks.places(found), hub)
-
-
-def running(found: list[FrameType]) -> Any:
-    """The greenlet of the slot whose stack that is, or None."""
-    for frame in found:
-        if frame.f_code is Slots._run_one.__code__:
-            return frame.f_locals.get("greenlet")
-    return None
-
-
-def coroutine_of(found: list[FrameType]) -> Culprit | None:
-    """The task whose coroutine the event loop is at, if that is its stack, or a thread of asyncio.to_thread()."""
-    for frame in found:
-        if frame.f_code is asyncio.Handle._run.__code__:
-            context = frame.f_locals["self"]._context
-        elif frame.f_code is coroutines._then_clean.__code__:
-            context = frame.f_locals["context"]
-        else:
-            continue
-        task = execute.task_in(context)
-        return None if task is None else Culprit(task.id, task.function_name)
-    return None

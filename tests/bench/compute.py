@@ -6,10 +6,12 @@ seconds of NOOPS calls in that pool. A plain process: no Django, no gevent, no t
 from __future__ import annotations
 
 import json
-import multiprocessing
 import sys
 import time
-from multiprocessing.pool import Pool
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multiprocessing.pool import Pool
 
 # Children, here and in the daemon. Seconds of one call.
 CHILDREN, CALL = 2, 0.02
@@ -59,6 +61,8 @@ def pooled_nothing(pool: Pool, count: int) -> float:
 
 
 def main() -> None:
+    import multiprocessing  # (not for the daemon, which has `burn` of here)
+
     count, noops, *told = map(int, sys.argv[1:])
     rounds = told[0] if told else rounds_of_a_call()
     with multiprocessing.get_context("fork").Pool(CHILDREN) as pool:
