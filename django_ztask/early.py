@@ -19,7 +19,7 @@ from django_ztask.sql import direct, sqlite
 
 def record(connection: Any, task: NewTask, announcement: Announcement) -> bool:
     """Writes a new task in a transaction of its own, and has it announced before that is committed. `connection` is
-    in no transaction, and nobody looks at its statements. Raises what the database raises.
+    open, in no transaction, and nobody looks at its statements. Raises what the database raises.
 
     False when nothing was written, since it is not the moment: another connection holds the lock (among many
     callers, each is to hold it for as short as can be), the message would have to wait, or there is another thread:
@@ -28,8 +28,7 @@ def record(connection: Any, task: NewTask, announcement: Announcement) -> bool:
     """
     if connection.vendor != "sqlite" or threading.active_count() != 1 or not transport.is_connected():
         return False
-    connection.ensure_connection()
-    raw, timeout = connection.connection, patience.milliseconds(connection)
+    raw, timeout = connection.connection, patience.its_own(connection)
     values = rows.inserted(connection, task)
     with connection.wrap_database_errors:
         try:
@@ -37,7 +36,9 @@ def record(connection: Any, task: NewTask, announcement: Announcement) -> bool:
                 raw.execute("PRAGMA busy_timeout = 0")
             raw.execute("BEGIN IMMEDIATE")
             raw.execute(direct.with_question_marks(sqlite.INSERT), values)
-            announcement()
+            unsaid = transport.is_covered()
+            if not unsaid:
+                announcement()
             crashpoints.reach("caller-message-early")
             raw.execute("COMMIT")
         except BaseException as error:
@@ -48,6 +49,8 @@ def record(connection: Any, task: NewTask, announcement: Announcement) -> bool:
         finally:
             if timeout and connection.connection is raw:
                 raw.execute(f"PRAGMA busy_timeout = {timeout}")
+    if unsaid:
+        announcement()  # (only now does it show whether that was in time)
     return True
 
 

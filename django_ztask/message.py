@@ -23,6 +23,9 @@ VERSION = 1
 # A message names at most this many tasks; with more, it names none and only says "look".
 MAX_NAMES = 1000
 
+# Seconds for which rows may go unsaid, at most: a sweep would find them, too.
+MAX_MORE = 1.0
+
 # Bytes of the largest body a node reads: MAX_NAMES ids of 36 characters, and room for a later version.
 MAX_BODY = 65536
 
@@ -40,11 +43,13 @@ TaskId = Annotated[str, msgspec.Meta(min_length=1, max_length=36)]
 class Names(msgspec.Struct, frozen=True, array_like=True, tag="names"):
     """Ids of committed rows that are due now, and the earliest due time (epoch seconds) of later ones.
 
-    No ids and no time means: look in the journal.
+    No ids and no time means: look in the journal. `more`: look once more in so many seconds, since rows that are
+    committed until then may go unsaid.
     """
 
     ids: Annotated[list[TaskId], msgspec.Meta(max_length=MAX_NAMES)]
     later: float | None = None
+    more: Annotated[float, msgspec.Meta(ge=0, le=MAX_MORE)] = 0.0
 
 
 class Cancels(msgspec.Struct, frozen=True, array_like=True, tag="cancels"):
@@ -101,7 +106,7 @@ def encode(message: Names | Cancels | Control | Reply, key: bytes) -> list[bytes
     """The frames of `message`, signed with `key`. Raises TypeError or ValueError for arguments or a value
     that msgpack cannot carry, and MessageError when they are too many for the other side to read."""
     if isinstance(message, Names) and len(message.ids) > MAX_NAMES:
-        message = Names([], message.later)
+        message = Names([], message.later, message.more)
     if isinstance(message, Cancels) and len(message.ids) > MAX_NAMES:
         message = Cancels([])
     body = bytes([VERSION]) + _encoder.encode(message)
@@ -119,8 +124,8 @@ def decode(frames: Sequence[bytes], keys: Sequence[bytes]) -> Names | Cancels | 
     message = _open(frames, keys, _messages, MAX_BODY)
     if isinstance(message, Cancels):
         return message
-    moment = message.later if isinstance(message, Names) else message.sent_at
-    if moment is not None and not math.isfinite(moment):
+    moments = (message.later, message.more) if isinstance(message, Names) else (message.sent_at,)
+    if not all(moment is None or math.isfinite(moment) for moment in moments):
         raise MessageError("body", "a time that is not finite")
     return message
 

@@ -90,6 +90,11 @@ def milliseconds(connection: Any) -> int:
     without a write-ahead log, where a commit also waits for readers."""
     if connection.vendor != "sqlite" or is_watched(connection) or not is_free(connection):
         return 0
+    return its_own(connection)
+
+
+def its_own(connection: Any) -> int:
+    """`milliseconds` of an open connection to SQLite in no transaction, at which nobody looks."""
     raw = connection.connection
     known, timeout = getattr(connection, "_ztaskd_timeout", (None, 0))
     if known is not raw:

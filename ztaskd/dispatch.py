@@ -48,10 +48,10 @@ class Dispatcher:
 
     # -- what comes in ------------------------------------------------------------------------------
 
-    def named(self, ids: Sequence[str], later: float | None) -> None:
-        """A message: these rows are due now, and another at `later`."""
+    def named(self, ids: Sequence[str], later: float | None, more: float = 0.0) -> None:
+        """A message: these rows are due now, and another at `later`; within `more` seconds others may be committed."""
         self.announced += len(ids)
-        if self.alarm.arm(later):
+        if self.alarm.arm(later) | (more > 0 and self.alarm.again(time.time() + more)):
             self._earlier.set()
         if self.draining or self.paused:
             return

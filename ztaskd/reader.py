@@ -29,7 +29,7 @@ from django_ztask.message import (
 from ztaskd import events
 from ztaskd.freshness import Freshness
 
-Named = Callable[[Sequence[str], float | None], None]
+Named = Callable[[Sequence[str], float | None, float], None]
 Cancelled = Callable[[Sequence[str]], None]
 
 # Takes the arguments of a control message, returns the reply's value. Raises MessageError to refuse.
@@ -56,7 +56,7 @@ class Reader:
             return self._answer(frames, _refusal(frames, error)) if claims_control(frames) else None
         if isinstance(message, Names):
             crashpoints.reach("intake-decoded")
-            self.named(message.ids, message.later)
+            self.named(message.ids, message.later, message.more)
             return None
         if isinstance(message, Cancels):
             self.cancelled(message.ids)

@@ -14,10 +14,12 @@ MOST_AHEAD = 200
 
 
 class Alarm:
-    """The earliest due time that is known of."""
+    """The earliest due time that is known of, and until when rows may be committed of which nobody tells."""
 
     def __init__(self) -> None:
         self.due: float | None = None
+        self._again: float | None = None  # when the first of those times is over
+        self._until = 0.0  # and the last
         self._swept = float("-inf")
 
     def arm(self, due: float | None) -> bool:
@@ -27,18 +29,27 @@ class Alarm:
         self.due = due
         return True
 
+    def again(self, at: float) -> bool:
+        """It is to be looked at `at`, or soon after it. True when the wait became shorter by it."""
+        self._until = at if self._again is None else max(self._until, at)
+        if self._again is not None and self._again <= at:
+            return False
+        self._again = at
+        return True
+
     def wait(self, now: float) -> float:
         """Seconds until the next look. A clock that was set back does not make it longer than a sweep."""
         next_sweep = min(max(0.0, self._swept + SWEEP - now), SWEEP)
-        if self.due is None:
-            return next_sweep
-        return min(next_sweep, max(0.0, self.due - now))
+        known = [at for at in (self.due, self._again) if at is not None]
+        return min(next_sweep, max(0.0, min(known) - now)) if known else next_sweep
 
     def ring(self, now: float) -> bool:
         """True when it is time to look: forgets the due time that has come."""
         rings = now >= self._swept + SWEEP or now < self._swept
         if self.due is not None and self.due <= now:
             self.due, rings = None, True
+        if self._again is not None and self._again <= now:
+            self._again, rings = self._until if self._until > now else None, True
         if rings:
             self._swept = now
         return rings

@@ -73,7 +73,8 @@ class Mutator:
             ids = [(name or "id")[:36] for name in ids]
         if self.random.random() < 0.2:
             return ["cancels", ids]
-        return ["names", ids, self.random.choice([None, None, None, time.time() + 5, *TIMES[1:4]])]
+        later = self.random.choice([None, None, None, time.time() + 5, *TIMES[1:4]])
+        return ["names", ids, later, *self.random.choice([[], [], [0.0], [0.004], [2.0], [-1.0], [None]])]
 
     def _control(self) -> list[Any]:
         random = self.random

@@ -18,7 +18,7 @@ import zmq
 
 from django_ztask.conf import keys
 from django_ztask.control import ask
-from django_ztask.message import MAC_LENGTH, decode_reply
+from django_ztask.message import MAC_LENGTH, MAX_MORE, decode_reply
 from tests.acceptance.daemon import MANAGE, MODULE, PATIENCE, ROOT, Daemon, free_port
 from tests.acceptance.site import Site
 from ztaskd.reader import Reader
@@ -64,10 +64,12 @@ class Inside:
         if not all(isinstance(name, str) and 0 < len(name) <= 36 for name in ids):
             raise Crash("names that are none")
 
-    def _named(self, ids: Sequence[str], later: float | None) -> None:
+    def _named(self, ids: Sequence[str], later: float | None, more: float) -> None:
         self._check(ids)
         if later is not None and not abs(later) < float("inf"):
             raise Crash(f"a due time of {later}")
+        if not 0 <= more <= MAX_MORE:
+            raise Crash(f"a look in {more} s")
         self.named += 1
 
 

@@ -18,6 +18,7 @@ from django.db.backends.signals import connection_created
 
 from django_ztask import transport, unconfirmed, writer
 from tests import postgres
+from tests.integration.wire import node  # noqa: F401 - a fixture
 
 Messages = list[tuple[list[str], float | None]]
 

@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_ztask.errors import MacError, MessageError
-from django_ztask.message import MAX_BODY, MAX_NAMES, VERSION, Cancels, Control, Names, decode, encode, sign
+from django_ztask.message import (
+    MAX_BODY,
+    MAX_MORE,
+    MAX_NAMES,
+    VERSION,
+    Cancels,
+    Control,
+    Names,
+    decode,
+    encode,
+    sign,
+)
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 ID = "01931f2c-7a3b-7f00-8000-000000000001"
@@ -29,6 +40,7 @@ def packed(value: object) -> bytes:
         Names([ID]),
         Names([], 1_800_000_000.25),
         Names([ID, "an-old-id"], 0.0),
+        Names([ID], None, 0.004),
         Names([f"{n:036}" for n in range(MAX_NAMES)], -1.5),
         Cancels([]),
         Cancels([ID, "an-old-id"]),
@@ -54,8 +66,8 @@ def test_a_message_is_two_frames_and_no_larger_than_a_node_reads() -> None:
 
 
 def test_too_many_names_become_a_message_that_only_says_look() -> None:
-    message = decode(encode(Names([ID] * (MAX_NAMES + 1), 5.0), KEY), [KEY])
-    assert message == Names([], 5.0)
+    message = decode(encode(Names([ID] * (MAX_NAMES + 1), 5.0, 0.5), KEY), [KEY])
+    assert message == Names([], 5.0, 0.5)
     assert decode(encode(Cancels([ID] * (MAX_NAMES + 1)), KEY), [KEY]) == Cancels([])
 
 
@@ -145,6 +157,16 @@ def test_a_signed_body_of_another_shape_is_refused(value: object) -> None:
 def test_a_due_time_that_is_not_finite_is_refused(later: float) -> None:
     with pytest.raises(MessageError):
         decode(signed(packed(["names", [], later])), [KEY])
+
+
+@pytest.mark.parametrize("more", [float("nan"), float("inf"), -0.001, MAX_MORE + 0.001, "1", None])
+def test_a_time_to_look_again_that_makes_no_sense_is_refused(more: object) -> None:
+    with pytest.raises(MessageError):
+        decode(signed(packed(["names", [], None, more])), [KEY])
+
+
+def test_a_message_of_a_caller_that_knows_no_time_to_look_again_is_read() -> None:
+    assert decode(signed(packed(["names", [ID], None])), [KEY]) == Names([ID], None, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,7 @@ class Node:
     def __init__(self) -> None:
         self.named: list[tuple[Sequence[str], float | None]] = []
         self.cancelled: list[Any] = []
-        self.reader = Reader(
-            lambda ids, later: self.named.append((ids, later)), "here", self.cancelled.append
-        )
+        self.reader = Reader(lambda *named: self.named.append(named), "here", self.cancelled.append)
 
     def reply(self, frames: list[bytes]) -> Reply | None:
         answer = self.reader.read(frames)
@@ -50,9 +48,9 @@ def ask(command: str = "ping", age: float = 0.0, **arguments: Any) -> list[bytes
 
 
 def test_names_are_handed_on_and_have_no_reply(node: Node) -> None:
-    frames = encode(Names(["a", "b"], 5.0), key())
+    frames = encode(Names(["a", "b"], 5.0, 0.004), key())
     assert [node.reply(frames), node.reply(frames)] == [None, None]
-    assert node.named == [(["a", "b"], 5.0)] * 2
+    assert node.named == [(["a", "b"], 5.0, 0.004)] * 2
     assert node.reader.refused == {}
 
 
@@ -156,7 +154,7 @@ def test_the_key_of_a_fallback_is_taken_and_that_of_a_stranger_is_not(node: Node
         with override_settings(SECRET_KEY="old", SECRET_KEY_FALLBACKS=[]):  # as its sender reads it
             assert decode_reply(answer, keys("message")).refused is None
         assert node.reply(other) is None
-    assert node.named == [(["a"], None)]
+    assert node.named == [(["a"], None, 0.0)]
 
 
 def test_each_refusal_is_an_event_with_its_error(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

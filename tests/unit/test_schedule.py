@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from ztaskd.schedule import HORIZON, MOST_AHEAD, SWEEP, Alarm, Pace
@@ -90,6 +92,52 @@ def test_a_clock_that_is_set_forward_rings() -> None:
     alarm.arm(NOW + 10)
     assert alarm.ring(NOW + 3600)
     assert alarm.due is None
+
+
+def test_it_rings_when_what_goes_unsaid_is_all_committed() -> None:
+    alarm = rung()
+    assert alarm.again(NOW + 0.004)
+    assert alarm.wait(NOW) == pytest.approx(0.004, abs=1e-6)
+    assert not alarm.ring(NOW + 0.003)
+    assert alarm.ring(NOW + 0.004)
+    assert not alarm.ring(NOW + 0.1), "once"
+    assert alarm.again(NOW + 0.2), "and each time anew"
+
+
+def test_of_many_such_times_it_rings_at_the_first_and_after_the_last_and_none_waits_for_ever() -> None:
+    """Callers in a tight loop push the last one on and on."""
+    alarm, rings = rung(), []
+    for n in range(500):  # one each millisecond, 4 ms ahead
+        now = NOW + n / 1000
+        alarm.again(now + 0.004)
+        if alarm.ring(now):
+            rings.append(n)
+    assert rings[0] == 4
+    assert max(after - before for before, after in itertools.pairwise(rings)) <= 5
+    assert alarm.ring(NOW + 0.499 + 0.004)
+    assert not alarm.ring(NOW + 0.6)
+
+
+def test_a_time_to_look_again_and_a_due_time_do_not_hide_each_other() -> None:
+    alarm = rung()
+    alarm.arm(NOW + 0.3)
+    alarm.again(NOW + 0.004)
+    assert alarm.wait(NOW) == pytest.approx(0.004, abs=1e-6)
+    assert alarm.ring(NOW + 0.004)
+    assert alarm.wait(NOW + 0.004) == pytest.approx(0.296, abs=1e-6)
+    alarm.again(NOW + 0.5)
+    assert alarm.ring(NOW + 0.3)
+    assert alarm.wait(NOW + 0.3) == pytest.approx(0.2, abs=1e-6)
+
+
+def test_a_clock_that_was_set_back_hides_no_time_to_look_again() -> None:
+    alarm = rung()
+    alarm.again(NOW + 0.004)
+    assert alarm.ring(NOW - 3600)
+    assert alarm.again(NOW - 3600 + 0.004)
+    assert alarm.ring(NOW - 3600 + 0.004)
+    assert alarm.again(NOW - 3600 + 0.01)
+    assert alarm.ring(NOW - 3600 + 0.01)
 
 
 def test_nothing_is_claimed_ahead_before_anything_was_finished() -> None:
