@@ -3,6 +3,7 @@ stops or dies.
 """
 
 import os
+import platform
 import re
 import signal
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.daemon import wait_for
+from ztaskd.workers.turns import NICE, SCHED_SETATTR, SLICE
 
 pytestmark = pytest.mark.acceptance
 
@@ -93,6 +95,21 @@ def test_a_stop_waits_for_children_and_hands_back_what_does_not_end(site):
     assert site.task(short)["status"] == "SUCCEEDED"
     row = site.task(endless)
     assert (row["status"], row["interruptions"], row["crashes"]) == ("QUEUED", 1, 0)
+
+
+def test_a_child_gives_way_to_the_daemon(site):
+    daemon = site.start(*ONE)
+    child = site.call("show(pid.async_().result(20))")
+    assert os.getpriority(os.PRIO_PROCESS, child) == min(
+        os.getpriority(os.PRIO_PROCESS, daemon.pid) + NICE, 19
+    )
+    group, slice_ = Path(f"/proc/{child}/autogroup"), Path(f"/proc/{child}/sched")
+    if group.exists() and Path("/proc/sys/kernel/sched_autogroup_enabled").read_text().strip() == "1":
+        assert group.read_text().split()[-1] == str(NICE)
+        assert Path(f"/proc/{daemon.pid}/autogroup").read_text().split()[-1] == "0"
+    found = re.search(r"se\.slice +: +(\d+)", slice_.read_text() if slice_.exists() else "")
+    if found and platform.machine() in SCHED_SETATTR:
+        assert int(found[1]) == SLICE * 1e9
 
 
 def test_a_child_that_dies_while_it_is_idle_is_replaced(site):

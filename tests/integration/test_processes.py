@@ -186,9 +186,7 @@ def test_a_fork_while_threads_share_a_commit_leaves_the_child_free(database: Pat
 
 
 CROWD = """
-from django_ztask import transport
-transport.STREAK = 10**9  # each call is to be heard of
-import os, threading
+from django_ztask import transport; transport.STREAK = 10**9; import os, threading  # (each call is to be heard of)
 from django.db import connections
 from django_ztask.decorators import task
 def make(n):
@@ -231,9 +229,8 @@ from gevent import monkey; monkey.patch_all()
 import gevent
 import django; django.setup()
 from django.db import connections
-from django_ztask import transport
+from django_ztask import transport; transport.STREAK = 10**9  # each call is to be heard of
 from tests.project.shop.tasks import add
-transport.STREAK = 10**9  # each call is to be heard of
 def call():
     for n in range(5):
         add.async_(n)

@@ -24,7 +24,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from ztaskd import jsonlines, project, syspath
-from ztaskd.workers import board, frames, output, sheet
+from ztaskd.workers import board, frames, output, sheet, turns
 
 # prctl's numbers (linux/prctl.h).
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
@@ -102,6 +102,7 @@ def main() -> None:
     syspath.take_over()
     name, parent, level = sys.argv[1:]
     _follow_parent(int(parent), name)
+    turns.give_way()
     _note_signals()
     printed = output.Output(int(parent))
     signal.signal(signal.SIGUSR2, lambda number, frame: printed.follow())
