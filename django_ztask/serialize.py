@@ -171,13 +171,15 @@ def mac(task_id: str, function_name: str, payload: Payload, key: bytes) -> str:
 def verify(task_id: str, function_name: str, payload: Payload, given: str, keys: Iterable[bytes]) -> None:
     """Raises MacError unless one of `keys` made the row's MAC."""
     texts = (task_id, function_name, payload.codec, payload.args, payload.kwargs, given)
-    if not all(isinstance(text, str) for text in texts):  # SQLite keeps a BLOB in a column of text
+    if {*map(type, texts)} != {str}:  # SQLite keeps a BLOB in a column of text
         raise MacError(f"the row of task {task_id} ({function_name}) holds what is no text: it was edited")
-    if not any(_same(given, mac(task_id, function_name, payload, key)) for key in keys):
-        raise MacError(
-            f"the MAC of task {task_id} ({function_name}) does not verify: the row was edited, or made with "
-            "another SECRET_KEY (keep the old one in SECRET_KEY_FALLBACKS)"
-        )
+    for key in keys:
+        if _same(given, mac(task_id, function_name, payload, key)):
+            return
+    raise MacError(
+        f"the MAC of task {task_id} ({function_name}) does not verify: the row was edited, or made with "
+        "another SECRET_KEY (keep the old one in SECRET_KEY_FALLBACKS)"
+    )
 
 
 def clean(text: str) -> str:
