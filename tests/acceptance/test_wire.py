@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 def wrong():
     """Reason and frames of all sorts of bad messages."""
     key = keys("message")[0]
-    mac, body = encode(Names(["no-such-task"]), key)
+    mac, body = encode(Names(["there-is-no-such-task"]), key)  # (a body of 32 bytes would pass for a MAC)
     flipped = bytes([mac[0] ^ 1]) + mac[1:]
     ping = encode(control("ping", time.time()), key)
     yield "frames", [b""]
