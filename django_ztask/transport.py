@@ -58,10 +58,9 @@ class Transport:
         self.socket: zmq.Socket[Any] | None = None
         self.monitor: zmq.Socket[Any] | None = None  # until the first message: tells of refused connections
         self.urls: tuple[str, ...] = ()
-        self._asked = self._covered = (
-            0.0  # when `send` was called; until when what is committed need not be said
-        )
-        self._streak = 0
+        self._asked = 0.0  # when `send` was called, by `clock`
+        self._streak = 0  # how often it was called soon after the time before
+        self._covered = 0.0  # until when what is committed need not be said
         self.clock = time.monotonic
 
     def connect(self) -> None:

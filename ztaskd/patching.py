@@ -35,8 +35,8 @@ def _patch_all() -> None:
 def _plugins(path: list[str]) -> Iterator[str]:
     """Where it stands which packages (but gevent, which only warns of what we do not do) want to be told of patching."""
     for folder in path:
-        with suppress(OSError):
-            for entry in os.scandir(folder or "."):
+        with suppress(OSError), os.scandir(folder or ".") as entries:
+            for entry in entries:
                 name = entry.name
                 if name.endswith((".dist-info", ".egg-info")) and not name.startswith("gevent-"):
                     with suppress(OSError), open(f"{entry.path}/entry_points.txt", "rb") as file:

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from ztaskd.storage import Storage
     from ztaskd.workers.pool import Workers
 
-# Seconds between two writes.
-EACH = 0.5
-
 
 class Reports:
     """`dispatcher` knows what runs here, in slots and children; `hand_over` gives the journal's thread what is new, and
