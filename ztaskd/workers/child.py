@@ -102,7 +102,6 @@ def main() -> None:
     syspath.take_over()
     name, parent, level = sys.argv[1:]
     _follow_parent(int(parent), name)
-    turns.give_way()
     _note_signals()
     printed = output.Output(int(parent))
     signal.signal(signal.SIGUSR2, lambda number, frame: printed.follow())
@@ -153,6 +152,7 @@ def _serve(link: Link, printed: output.Output) -> None:
     own = os.getpid()
     while (do := link.receive()) is not None:
         _early.clear()  # (of the task before)
+        turns.give_way()  # (not before: who waits for a child to come up waits for less)
         printed.follow()
         started, clock = time.time(), time.perf_counter()
         outcome = _run(do, coroutines)

@@ -25,13 +25,33 @@ SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 ATTRIBUTES = "=IIQiIQQQ"
 
 
+# The priority of a whole session (sched(7), autogroups).
+SESSION = Path("/proc/self/autogroup")
+
+_own = _sessions = False  # what has been done
+
+
 def give_way() -> None:
-    """As far as the system lets us. In a session of our own: Linux may keep the processor's time by sessions
-    (sched(7), autogroups), and nice values then count within one only."""
+    """As far as the system lets us, and once: to be called before each task. In a session of our own: Linux may keep
+    the processor's time by sessions, and nice values then count within one only. (It takes such a change from an
+    ordinary user ten times a second at most, whoever he is: of two children that start together one has to ask again.)"""
+    global _own, _sessions
+    if not _own:
+        _own = True
+        _be_nice()
+    if not _sessions:
+        try:
+            SESSION.write_text(str(NICE))
+        except BlockingIOError:
+            return
+        except OSError:  # this system has none
+            pass
+        _sessions = True
+
+
+def _be_nice() -> None:
     with suppress(OSError):
         os.nice(NICE)
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(NICE))
     number = SCHED_SETATTR.get(os.uname().machine)
     if number is not None and os.sched_getscheduler(0) == os.SCHED_OTHER:
         nice = os.getpriority(os.PRIO_PROCESS, 0)
