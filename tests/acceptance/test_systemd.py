@@ -106,7 +106,7 @@ def test_systemd_starts_a_daemon_again_whose_hub_stands_still_but_not_one_whose_
     assert systemd.show("MainPID") != pid
     wait_for(lambda: edited.lines("began").count([stuck]) == 2, "the task again, in a child of its own")
     edited.save(edited.more, "def (")
-    assert systemd.control("kill", "--signal=KILL", "ztaskd")[0] == 0
+    assert systemd.control("kill", "--signal=KILL", "ztaskd") == (0, "")
     systemd.becomes("failed")
     assert (systemd.show("ExecMainStatus"), systemd.show("NRestarts")) == ("2", "2")
     assert "invalid syntax (more.py" in systemd.show("StatusText")
