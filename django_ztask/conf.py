@@ -211,6 +211,8 @@ class Settings:
     # Bytes that must be free on the disk of an SQLite journal for tasks to be started: room for the ends of
     # what runs, for the write-ahead log, and for a person to react. 0 switches the watch off.
     headroom = Setting(32 * 2**20, count)
+    # How nice child processes are: where both want all of a processor, who waits for a page has ten times as much.
+    child_nice = Setting(10, count)
     # Seconds after which a hub that does not turn is blocked: who waits for a page notices. 0: nobody watches.
     hub_blocked_after = Setting(0.25, seconds)
     # Seconds after which the process ends when a task that blocks it cannot be ended. None: it is only logged.

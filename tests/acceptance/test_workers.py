@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.daemon import wait_for
-from ztaskd.workers.turns import NICE, SCHED_SETATTR, SLICE
+from ztaskd.workers.turns import SCHED_SETATTR, SLICE
 
 pytestmark = pytest.mark.acceptance
 
 ONE = ("--multiprocess", "--worker-pool-size", "1")
+NICE = 10
 TWO = ("--multiprocess", "--worker-pool-size", "2")
 
 
@@ -98,6 +99,7 @@ def test_a_stop_waits_for_children_and_hands_back_what_does_not_end(site):
 
 
 def test_a_child_gives_way_to_the_daemon(site):
+    site.settings["ZTASKD_CHILD_NICE"] = NICE
     daemon = site.start(*ONE)
     child = site.call("show(pid.async_().result(20))")
     assert os.getpriority(os.PRIO_PROCESS, child) == min(

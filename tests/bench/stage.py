@@ -87,6 +87,7 @@ class Stage(Site):
         self.settings: dict[str, Any] = {
             "ZTASKD_URL": f"tcp://127.0.0.1:{free_port()}",
             "ZTASKD_IMPORTS": ["tests.bench.tasks"],
+            "ZTASKD_CHILD_NICE": 10,  # (its default, which the tests' own settings change)
         }
         self.programs: list[Program] = []
         self.starts, self.ends = (Evidence(folder / name) for name in ("starts", "ends"))

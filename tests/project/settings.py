@@ -24,6 +24,7 @@ DATABASES = {
 ZTASKD_URL = "tcp://127.0.0.1:5555"
 ZTASKD_RETRY_COUNT = 2
 ZTASKD_RETRY_AFTER = 0.1
+ZTASKD_CHILD_NICE = 0  # many tests run beside each other: what they wait for is not to starve
 
 # What a test wants otherwise: {"ZTASKD_URL": "ipc:///...", ...}
 globals().update(json.loads(os.environ.get("SHOP_SETTINGS", "{}")))

@@ -45,6 +45,16 @@ def test_it_is_done_once_however_often_the_system_is_busy_first(
     session = Session(busy, error)
     monkeypatch.setattr(turns, "SESSION", session)
     for _ in range(6):
-        turns.give_way()
-    assert nice == [turns.NICE]
-    assert session.written == [str(turns.NICE)]
+        turns.give_way(7)
+    assert nice == [7]
+    assert session.written == ["7"]
+
+
+@pytest.mark.parametrize(("asked", "done"), [(0, []), (1, [1]), (19, [19]), (20, [19]), (10**9, [19])])
+def test_it_is_as_nice_as_it_is_told_and_no_nicer_than_there_is(
+    nice: list[int], monkeypatch: pytest.MonkeyPatch, asked: int, done: list[int]
+) -> None:
+    session = Session(0)
+    monkeypatch.setattr(turns, "SESSION", session)
+    turns.give_way(asked)
+    assert (nice, session.written) == (done, [str(number) for number in done])

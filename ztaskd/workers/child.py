@@ -145,6 +145,7 @@ def _load(link: Link, level: int) -> None:
 
 def _serve(link: Link, printed: output.Output) -> None:
     from django_ztask import crashpoints
+    from django_ztask.conf import conf
     from ztaskd.cleaning import clean_connections
     from ztaskd.workers.coroutines import InChild
 
@@ -152,7 +153,7 @@ def _serve(link: Link, printed: output.Output) -> None:
     own = os.getpid()
     while (do := link.receive()) is not None:
         _early.clear()  # (of the task before)
-        turns.give_way()  # (not before: who waits for a child to come up waits for less)
+        turns.give_way(conf.child_nice)  # (not before: who waits for a child to come up waits for less)
         printed.follow()
         started, clock = time.time(), time.perf_counter()
         outcome = _run(do, coroutines)

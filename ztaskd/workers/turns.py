@@ -12,8 +12,8 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-# How much nicer than the daemon a child is: it gets a tenth of a processor that both want all of.
-NICE = 10
+# The nicest there is.
+MOST = 19
 
 # Seconds of a turn, where it may choose.
 SLICE = 0.02
@@ -31,17 +31,20 @@ SESSION = Path("/proc/self/autogroup")
 _own = _sessions = False  # what has been done
 
 
-def give_way() -> None:
-    """As far as the system lets us, and once: to be called before each task. In a session of our own: Linux may keep
+def give_way(nice: int) -> None:
+    """To be so much nicer than the daemon; 0: nothing is done. As far as the system lets us, and once: to be called before each task. In a session of our own: Linux may keep
     the processor's time by sessions, and nice values then count within one only. (It takes such a change from an
     ordinary user ten times a second at most, whoever he is: of two children that start together one has to ask again.)"""
     global _own, _sessions
+    nice = min(nice, MOST)
+    if not nice:
+        return
     if not _own:
         _own = True
-        _be_nice()
+        _be_nice(nice)
     if not _sessions:
         try:
-            SESSION.write_text(str(NICE))
+            SESSION.write_text(str(nice))
         except BlockingIOError:
             return
         except OSError:  # this system has none
@@ -49,9 +52,9 @@ def give_way() -> None:
         _sessions = True
 
 
-def _be_nice() -> None:
+def _be_nice(more: int) -> None:
     with suppress(OSError):
-        os.nice(NICE)
+        os.nice(more)
     number = SCHED_SETATTR.get(os.uname().machine)
     if number is not None and os.sched_getscheduler(0) == os.SCHED_OTHER:
         nice = os.getpriority(os.PRIO_PROCESS, 0)
