@@ -44,9 +44,8 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Node]]:
     """Makes nodes; calls go over the wire in this test, through a socket of its own."""
     own = transport.Transport()
     monkeypatch.setattr(transport, "_transport", own)
-    monkeypatch.setattr(
-        transport, "STREAK", math.inf
-    )  # (what goes unsaid in a tight loop: test_tight_loop.py)
+    # (What goes unsaid in a tight loop: test_tight_loop.py.)
+    monkeypatch.setattr(transport, "STREAK", math.inf)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     nodes: list[Node] = []
 

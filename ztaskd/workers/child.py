@@ -109,7 +109,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, frames.GROUP_WIDE)
     link = Link(frames.FD)
     try:
-        _load(link, int(level))
+        nice = _load(link, int(level))
     except project.Refusal as refusal:
         link.send(frames.Refused(str(refusal)))
         sys.exit(1)
@@ -118,7 +118,7 @@ def main() -> None:
         sys.exit(1)
     link.send(frames.Ready())
     shared.listen()
-    _serve(link, printed)
+    _serve(link, printed, nice)
 
 
 def _follow_parent(parent: int, name: str) -> None:
@@ -130,7 +130,8 @@ def _follow_parent(parent: int, name: str) -> None:
         os._exit(1)
 
 
-def _load(link: Link, level: int) -> None:
+def _load(link: Link, level: int) -> int:
+    """Returns how nice a child is to be: a value that is no good must not cost a task anything."""
     import django
 
     django.setup()
@@ -141,11 +142,13 @@ def _load(link: Link, level: int) -> None:
         root.setLevel(level or 1)
     project.load_tasks()
     project.run_on_load()
-
-
-def _serve(link: Link, printed: output.Output) -> None:
-    from django_ztask import crashpoints
     from django_ztask.conf import conf
+
+    return conf.child_nice
+
+
+def _serve(link: Link, printed: output.Output, nice: int) -> None:
+    from django_ztask import crashpoints
     from ztaskd.cleaning import clean_connections
     from ztaskd.workers.coroutines import InChild
 
@@ -153,7 +156,7 @@ def _serve(link: Link, printed: output.Output) -> None:
     own = os.getpid()
     while (do := link.receive()) is not None:
         _early.clear()  # (of the task before)
-        turns.give_way(conf.child_nice)  # (not before: who waits for a child to come up waits for less)
+        turns.give_way(nice)  # (not before: who waits for a child to come up waits for less)
         printed.follow()
         started, clock = time.time(), time.perf_counter()
         outcome = _run(do, coroutines)

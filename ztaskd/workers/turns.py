@@ -24,7 +24,6 @@ SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 # struct sched_attr: its size, the policy, flags, nice, priority, the turn in nanoseconds, deadline, period.
 ATTRIBUTES = "=IIQiIQQQ"
 
-
 # The priority of a whole session (sched(7), autogroups).
 SESSION = Path("/proc/self/autogroup")
 
@@ -32,9 +31,9 @@ _own = _sessions = False  # what has been done
 
 
 def give_way(nice: int) -> None:
-    """To be so much nicer than the daemon; 0: nothing is done. As far as the system lets us, and once: to be called before each task. In a session of our own: Linux may keep
-    the processor's time by sessions, and nice values then count within one only. (It takes such a change from an
-    ordinary user ten times a second at most, whoever he is: of two children that start together one has to ask again.)"""
+    """To be so much nicer than the daemon (0: as nice as it is), as far as the system lets us. In a session of our own:
+    Linux may keep the processor's time by sessions, and nice values then count within one only. It takes such a change
+    ten times a second at most, from all ordinary users together: so this is called before each task, and done once."""
     global _own, _sessions
     nice = min(nice, MOST)
     if not nice:
