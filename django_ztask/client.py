@@ -13,7 +13,6 @@ from django.db import connections
 from django_ztask import (
     announcement,
     crashpoints,
-    early,
     execute,
     ids,
     journal,
@@ -109,9 +108,7 @@ def _write(connection: Any, rows: list[NewTask], after: float) -> None:
         # In a manual transaction (autocommit off) on_commit would raise after the INSERT: the sweep finds it.
         journal.record(connection, rows)
     elif len(rows) == 1 and not patience.is_watched(connection):
-        said = _said(rows, after)
-        if not early.record(connection, rows[0], said):
-            together.record(connection, rows, said)
+        together.record(connection, rows, _said(rows, after))
     else:
         # Each chunk as soon as it is there: the first tasks of a map() start while the last are being written.
         journal.record(connection, rows, lambda chunk: _said(chunk, after)())

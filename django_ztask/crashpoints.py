@@ -15,7 +15,7 @@ POINTS = (
     "caller-before-insert",
     "caller-before-commit",
     "caller-before-message",
-    "caller-message-early",
+    "caller-unsynced",
     "caller-cancelled",
     "intake-decoded",
     "claim-uncommitted",

@@ -39,15 +39,11 @@ def record(
         written(chunk)
 
 
-def insert(
-    connection: Connection, values: Sequence[tuple[Any, ...]], again: bool = False, began: float | None = None
-) -> None:
+def insert(connection: Connection, values: Sequence[tuple[Any, ...]], again: bool = False) -> None:
     """Writes up to CHUNK rows, made by `rows.inserted`, with one statement: without a transaction, it is one.
-    `again`: some may be there already, from an attempt that ended in an error. `began`: since when their caller
-    waits (monotonic)."""
+    `again`: some may be there already, from an attempt that ended in an error."""
     with direct.cursor(connection) as cursor:
-        write = partial(sql.of(connection).insert, cursor, values, again)
-        patience.patiently(connection, write, began)
+        patience.patiently(connection, partial(sql.of(connection).insert, cursor, values, again))
 
 
 def due(

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import OperationalError
 
 from django_ztask.conf import read
+from django_ztask.syncing import Settings, Sync, Ways, nothing, ways_of
 
 # Seconds between two attempts to get the lock: the first pause, by what each is longer, the longest.
 FIRST, GROWTH, LONGEST = 0.0001, 1.5, 0.005
@@ -51,17 +52,37 @@ def is_replaced(connection: Any) -> bool:
     return own is not None and getattr(own, "__func__", None) is not type(connection).cursor
 
 
-def patiently(connection: Any, write: Callable[[], None], began: float | None = None) -> None:
+def patiently(connection: Any, write: Callable[[], None]) -> None:
     """Writes, and tries again while another connection holds SQLite's lock: for as long as this connection waits
-    by its own settings (from `began` on, by the monotonic clock). Then raises the OperationalError."""
-    timeout = milliseconds(connection)
-    if not timeout:
+    by its own settings. Then raises the OperationalError.
+
+    In a transaction, and under somebody's eyes, it is left to the settings (in a node, a slot's connection waits
+    without stopping the others)."""
+    if connection.vendor != "sqlite" or is_watched(connection) or not is_free(connection):
         write()
-        return
-    raw = connection.connection
-    deadline, pause = (began or time.monotonic()) + timeout / 1000, FIRST
+    elif (ways := _ways_of(connection)) is None:
+        write()
+    else:
+        _wait(connection, write, time.monotonic() + ways.timeout, ways.waiting)
+
+
+def committed(connection: Any, write: Callable[[], None], began: float) -> Sync:
+    """As `patiently`, for a connection to SQLite that is open, in no transaction, and at which nobody looks: what it has
+    written is there for all, and on disk when the result has been called. It waits from `began` on (monotonic)."""
+    ways = _ways_of(connection)
+    if ways is None:
+        write()
+        return nothing
+    _wait(connection, write, began + ways.timeout, ways.unsynced)
+    return ways.sync
+
+
+def _wait(connection: Any, write: Callable[[], None], deadline: float, settings: Settings) -> None:
+    raw, pause = connection.connection, FIRST
+    ours, theirs = settings
     try:
-        raw.execute("PRAGMA busy_timeout = 0")
+        for text in ours:
+            raw.execute(text)
         while True:
             try:
                 return write()
@@ -72,34 +93,24 @@ def patiently(connection: Any, write: Callable[[], None], began: float | None = 
             pause = min(GROWTH * pause, LONGEST)
     finally:
         if connection.connection is raw:
-            raw.execute(f"PRAGMA busy_timeout = {timeout}")
+            for text in theirs:
+                raw.execute(text)
+
+
+def _ways_of(connection: Any) -> Ways | None:
+    raw = connection.connection
+    known, ways = getattr(connection, "_ztaskd_ways", (None, None))
+    if known is not raw:
+        with connection.wrap_database_errors:
+            ways = ways_of(raw)
+        connection._ztaskd_ways = raw, ways
+    return ways
 
 
 def is_busy(error: Exception) -> bool:
-    """True when an OperationalError (Django's, or SQLite's own) says that another connection holds SQLite's lock.
+    """True when an OperationalError says that another connection holds SQLite's lock.
     (Not for one that has read what was changed since: that does not pass.)"""
     code = getattr(error.__cause__ or error, "sqlite_errorcode", None)
     if code is None:
         return "database is locked" in str(error)
     return code & 0xFF == BUSY and code != BUSY_SNAPSHOT
-
-
-def milliseconds(connection: Any) -> int:
-    """For how long this connection waits for SQLite's lock by its own settings; 0 where we leave it to them: in a
-    transaction, under somebody's eyes (in a node, a slot's connection waits without stopping the others), and
-    without a write-ahead log, where a commit also waits for readers."""
-    if connection.vendor != "sqlite" or is_watched(connection) or not is_free(connection):
-        return 0
-    return its_own(connection)
-
-
-def its_own(connection: Any) -> int:
-    """`milliseconds` of an open connection to SQLite in no transaction, at which nobody looks."""
-    raw = connection.connection
-    known, timeout = getattr(connection, "_ztaskd_timeout", (None, 0))
-    if known is not raw:
-        with connection.wrap_database_errors:
-            has_log = raw.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-            timeout = raw.execute("PRAGMA busy_timeout").fetchone()[0] if has_log else 0
-        connection._ztaskd_timeout = raw, timeout
-    return int(timeout)

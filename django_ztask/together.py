@@ -1,9 +1,10 @@
 """Threads that record at the same moment, outside of a transaction, share one commit.
 
 Who comes when nobody commits leads: it writes its own rows at once, and those that others have brought by then, on
-its own connection. Who comes while somebody commits waits, and is told; the first of them leads next. There is no
-thread of our own, and a lone call waits for nobody. Who returns has its row committed: a commit that fails is none
-of the others' business, and each then writes its rows itself, and gets its own error.
+its own connection. Who comes while somebody commits waits, and is told; the first of them leads next, while the disk
+still syncs what the one before has committed, and a node claims it. There is no thread of our own, and a lone call
+waits for nobody. Who returns has its row on disk: a commit that fails is none of the others' business, and each then
+writes its rows itself, and gets its own error; a sync that fails is told to all.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import Any
 
-from django_ztask import journal, rows
+from django.db import OperationalError
+
+from django_ztask import crashpoints, journal, patience, rows
 from django_ztask.announcement import Announcement
 from django_ztask.rows import NewTask
+from django_ztask.sql import direct, sqlite
+from django_ztask.syncing import Sync, nothing
 
 # Rows, and characters of their arguments, in one shared commit: SQLite's lock is held for a few milliseconds.
 ROWS, CHARACTERS = 500, 2**20
@@ -30,15 +36,16 @@ Values = Sequence[tuple[Any, ...]]
 class Seat:
     """One call's part in a commit: its rows, and what a node is to be told of them."""
 
-    __slots__ = ("announcement", "began", "followers", "is_written", "leads", "size", "values", "wake")
+    __slots__ = ("announcement", "began", "doubt", "followers", "is_written", "refusal", "size", "values", "wake")
 
     def __init__(self, values: Values, announcement: Announcement) -> None:
         self.values = values
         self.announcement = announcement
         self.size = sum(len(row[2]) + len(row[3]) for row in values)
         self.began = time.monotonic()
-        self.is_written = False
-        self.leads = False  # it has written rows, and announces them
+        self.is_written = False  # and on disk
+        self.refusal: Exception | None = None  # of a shared commit that it has led
+        self.doubt: Exception | None = None  # it is committed, and nobody knows whether it is on disk
         self.followers: list[Seat] = []  # whose rows this one writes
         self.wake: Any = None  # locked while it waits
 
@@ -78,16 +85,24 @@ class Party:
                 leader.followers.append(self.waiting[0])
                 self.waiting.popleft()
 
+    def pass_on(self, leader: Seat) -> None:
+        """It has committed: the next may lead."""
+        with self.lock:
+            self._pass_on(leader)
+
+    def _pass_on(self, leader: Seat) -> None:
+        if self.leader is leader:
+            following = self.waiting[0] if self.waiting else None
+            if following is not None:
+                _wake(following)
+            self.leader = following
+
     def leave(self, seat: Seat) -> None:
         """Whoever waits for this one goes on. To be called twice, for an interrupt may cut it short once."""
         with self.lock:
             if seat in self.waiting:
                 self.waiting.remove(seat)
-            if self.leader is seat:
-                following = self.waiting[0] if self.waiting else None
-                if following is not None:
-                    _wake(following)
-                self.leader = following
+            self._pass_on(seat)
         for follower in seat.followers:
             follower.is_written = follower.is_written or seat.is_written
             _wake(follower)
@@ -100,44 +115,65 @@ def _wake(seat: Seat) -> None:
 
 def record(connection: Any, tasks: Sequence[NewTask], announcement: Announcement) -> None:
     """Writes new tasks in a transaction of their own, or one shared with other threads, and has them announced.
-    `connection` is in no transaction. Raises what the database raises."""
+    `connection` is in no transaction, and nobody looks at its statements. Raises what the database raises."""
     seat = Seat([rows.inserted(connection, task) for task in tasks], announcement)
     party = _party(connection)
-    failure = None
     try:
         try:
             if party.enter(seat):
                 party.gather(seat)
-                _write(connection, seat)
-        except Exception as error:
-            if not seat.followers:
-                raise
-            failure = error
+                _lead(connection, party, seat)
         finally:
             party.leave(seat)
     finally:
         party.leave(seat)
+    if seat.doubt is not None:
+        raise OperationalError(str(seat.doubt)) from seat.doubt
     if not seat.is_written:
-        _write_alone(connection, seat, failure)
-    if seat.leads:
-        announcement()
+        _write_alone(connection, seat)
 
 
-def _write(connection: Any, leader: Seat) -> None:
+def _lead(connection: Any, party: Party, leader: Seat) -> None:
     """Everybody's rows. (Whose were announced by somebody else has nothing to say itself.)"""
     seats = [leader, *leader.followers]
-    journal.insert(connection, list(chain.from_iterable(seat.values for seat in seats)), began=leader.began)
-    leader.is_written = leader.leads = True
+    try:
+        sync = _insert(connection, list(chain.from_iterable(seat.values for seat in seats)), leader.began)
+    except Exception as error:
+        if not leader.followers:
+            raise
+        leader.refusal = error
+        return
+    party.pass_on(leader)
     for follower in leader.followers:
         leader.announcement.join(follower.announcement)
+    leader.announcement()
+    crashpoints.reach("caller-unsynced")
+    try:
+        sync()
+    except OperationalError as error:
+        for seat in seats:
+            seat.doubt = error
+    else:
+        leader.is_written = True
 
 
-def _write_alone(connection: Any, seat: Seat, failure: Exception | None) -> None:
-    """After a shared commit that failed. It may have been made all the same: then the rows are there, and ours."""
-    if failure is not None and getattr(connection.connection, "closed", False):
-        raise failure  # (which says why it is closed)
-    journal.insert(connection, seat.values, again=True, began=seat.began)
-    seat.leads = True
+def _write_alone(connection: Any, seat: Seat) -> None:
+    """After a shared commit that failed, or whose leader was interrupted. It may have been made all the same: then the
+    rows are there, and ours, and perhaps not on disk."""
+    if seat.refusal is not None and getattr(connection.connection, "closed", False):
+        raise seat.refusal  # (which says why it is closed)
+    sync = _insert(connection, seat.values, seat.began, again=True)
+    seat.announcement()
+    sync()
+
+
+def _insert(connection: Any, values: Values, began: float, again: bool = False) -> Sync:
+    """The rows are there for all; on disk when its result has been called."""
+    if connection.vendor != "sqlite":
+        journal.insert(connection, values, again)
+        return nothing
+    with direct.DirectCursor(connection) as cursor:
+        return patience.committed(connection, partial(sqlite.insert, cursor, values, again), began)
 
 
 _parties: dict[tuple[str, Any], Party] = {}
