@@ -13,10 +13,11 @@ from typing import Any
 from django.db import OperationalError
 
 from django_ztask.conf import read
-from django_ztask.syncing import Settings, Sync, Ways, nothing, ways_of
+from django_ztask.syncing import Sync, Ways, nothing, ways_of
 
 # Seconds between two attempts to get the lock: the first pause, by what each is longer, the longest.
-FIRST, GROWTH, LONGEST = 0.0001, 1.5, 0.005
+import os
+FIRST, GROWTH, LONGEST = float(os.environ.get("FIRST","0.0001")), 1.5, 0.005
 
 BUSY, BUSY_SNAPSHOT = 5, 517  # SQLite's codes
 
@@ -77,12 +78,12 @@ def committed(connection: Any, write: Callable[[], None], began: float) -> Sync:
     return ways.sync
 
 
-def _wait(connection: Any, write: Callable[[], None], deadline: float, settings: Settings) -> None:
+def _wait(connection: Any, write: Callable[[], None], deadline: float, settings: tuple[str, str]) -> None:
+    """`settings`: statements that the connection is set with, and set back with."""
     raw, pause = connection.connection, FIRST
     ours, theirs = settings
     try:
-        for text in ours:
-            raw.execute(text)
+        raw.executescript(ours)
         while True:
             try:
                 return write()
@@ -93,8 +94,7 @@ def _wait(connection: Any, write: Callable[[], None], deadline: float, settings:
             pause = min(GROWTH * pause, LONGEST)
     finally:
         if connection.connection is raw:
-            for text in theirs:
-                raw.execute(text)
+            raw.executescript(theirs)
 
 
 def _ways_of(connection: Any) -> Ways | None:

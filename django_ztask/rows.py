@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from django.conf import settings
 from django.db import connections
 from django.utils import timezone
 from msgspec.structs import replace
 
 from django_ztask import lifecycle, masking
+from django_ztask.conf import read
 from django_ztask.lifecycle import Event, Kind, Outcome, Status, Verdict
 from django_ztask.progress import Progress
 from django_ztask.serialize import Payload
@@ -219,7 +219,7 @@ def stamper(connection: Connection) -> Stamp:
     if connection.vendor != "sqlite":
         return functools.partial(_adapted, connection)
     alias = connection.alias
-    zone = str(connection.timezone) if settings.USE_TZ else str(settings.TIME_ZONE)
+    zone = str(connection.timezone) if read("USE_TZ") else str(read("TIME_ZONE"))
 
     def stamp(epoch: float) -> str:
         """A text: most of it stays the same for a second."""
@@ -237,6 +237,6 @@ def _second(alias: str, zone: str, seconds: int) -> str:
 
 def _adapted(connection: Any, epoch: float) -> Any:
     moment = datetime.datetime.fromtimestamp(epoch, datetime.UTC)
-    if not settings.USE_TZ:
+    if not read("USE_TZ"):
         moment = timezone.make_naive(moment, timezone.get_default_timezone())
     return connection.ops.adapt_datetimefield_value(moment)

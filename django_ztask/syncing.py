@@ -17,9 +17,6 @@ from django.db import OperationalError
 # Returns when what was committed is on disk. Raises OperationalError: nobody knows whether it is.
 Sync = Callable[[], None]
 
-# Statements that a connection is set with, and set back with.
-Settings = tuple[tuple[str, ...], tuple[str, ...]]
-
 OFF, NORMAL = 0, 1  # of PRAGMA synchronous
 
 
@@ -35,16 +32,15 @@ class Ways:
         """`timeout` in milliseconds. Where `log`, its write-ahead log, cannot be opened, it syncs by itself."""
         self.timeout = timeout / 1000
         self.sync: Sync = nothing
-        self.waiting: Settings = (("PRAGMA busy_timeout = 0",), (f"PRAGMA busy_timeout = {timeout}",))
+        self.waiting = "PRAGMA busy_timeout = 0", f"PRAGMA busy_timeout = {timeout}"
         self.unsynced = self.waiting
         self._log = -1
         if level > NORMAL and hasattr(os, "fdatasync"):
             with suppress(OSError):
                 self._log = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
                 self.sync = self._sync
-                levels = f"PRAGMA synchronous = {NORMAL}", f"PRAGMA synchronous = {level}"
                 ours, theirs = self.waiting
-                self.unsynced = (*ours, levels[0]), (*theirs, levels[1])
+                self.unsynced = f"{ours}; PRAGMA synchronous = {NORMAL}", f"{theirs}; PRAGMA synchronous = {level}"
 
     def _sync(self) -> None:
         try:
