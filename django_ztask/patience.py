@@ -16,8 +16,7 @@ from django_ztask.conf import read
 from django_ztask.syncing import Sync, Ways, nothing, ways_of
 
 # Seconds between two attempts to get the lock: the first pause, by what each is longer, the longest.
-import os
-FIRST, GROWTH, LONGEST = float(os.environ.get("FIRST","0.0001")), 1.5, 0.005
+FIRST, GROWTH, LONGEST = 0.0001, 1.5, 0.005
 
 BUSY, BUSY_SNAPSHOT = 5, 517  # SQLite's codes
 
@@ -59,9 +58,12 @@ def patiently(connection: Any, write: Callable[[], None]) -> None:
 
     In a transaction, and under somebody's eyes, it is left to the settings (in a node, a slot's connection waits
     without stopping the others)."""
-    if connection.vendor != "sqlite" or is_watched(connection) or not is_free(connection):
-        write()
-    elif (ways := _ways_of(connection)) is None:
+    if (
+        connection.vendor != "sqlite"
+        or is_watched(connection)
+        or not is_free(connection)
+        or (ways := _ways_of(connection)) is None
+    ):
         write()
     else:
         _wait(connection, write, time.monotonic() + ways.timeout, ways.waiting)

@@ -8,6 +8,7 @@ four processes calling: p99 of a raw INSERT 30 ms and 2 ms.)
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -24,33 +25,57 @@ def nothing() -> None:
     """There is nothing to wait for."""
 
 
-class Ways:
-    """How a connection waits for SQLite's lock and syncs what it commits, by its own settings; and what we have it do instead:
-    `waiting` by our pauses, and `unsynced` until `sync`."""
+class Log:
+    """A write-ahead log, opened to be synced."""
 
-    def __init__(self, timeout: int, level: int = OFF, log: str = "") -> None:
-        """`timeout` in milliseconds. Where `log`, its write-ahead log, cannot be opened, it syncs by itself."""
-        self.timeout = timeout / 1000
-        self.sync: Sync = nothing
-        self.waiting = "PRAGMA busy_timeout = 0", f"PRAGMA busy_timeout = {timeout}"
-        self.unsynced = self.waiting
-        self._log = -1
-        if level > NORMAL and hasattr(os, "fdatasync"):
-            with suppress(OSError):
-                self._log = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
-                self.sync = self._sync
-                ours, theirs = self.waiting
-                self.unsynced = f"{ours}; PRAGMA synchronous = {NORMAL}", f"{theirs}; PRAGMA synchronous = {level}"
+    def __init__(self, path: str) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self.descriptor)
 
-    def _sync(self) -> None:
+    def is_at(self, path: str) -> bool:
+        """False when it is another file by now: the last connection to leave removes it."""
+        return os.path.samestat(os.fstat(self.descriptor), os.stat(path))
+
+    def sync(self) -> None:
+        """As a `Sync`."""
         try:
-            os.fdatasync(self._log)
+            os.fdatasync(self.descriptor)
         except OSError as error:
             raise OperationalError(f"the write-ahead log could not be synced: {error}") from error
 
-    def __del__(self) -> None:
-        if self._log >= 0:
-            os.close(self._log)
+
+# Connections of one process share a descriptor.
+_logs: weakref.WeakValueDictionary[str, Log] = weakref.WeakValueDictionary()
+
+
+def _log(path: str) -> Log | None:
+    """None where it cannot be opened, or not be synced so."""
+    if not hasattr(os, "fdatasync"):
+        return None
+    with suppress(OSError):
+        found = _logs.get(path)
+        if found is None or not found.is_at(path):
+            found = _logs[path] = Log(path)
+        return found
+    return None
+
+
+class Ways:
+    """How a connection waits for SQLite's lock and syncs what it commits, by its own settings; and what we have it do instead:
+    `waiting` by our pauses, and `unsynced` until `sync`. Each is a text to set it with, and one to set it back with."""
+
+    def __init__(self, timeout: int, level: int, log: Log | None) -> None:
+        """`timeout` in milliseconds. Without a log, it syncs by itself."""
+        ours, theirs = "PRAGMA busy_timeout = 0", f"PRAGMA busy_timeout = {timeout}"
+        self.timeout = timeout / 1000
+        self.waiting = self.unsynced = ours, theirs
+        self.sync: Sync = nothing
+        if log is not None:
+            self.sync = log.sync
+            self.unsynced = (
+                f"{ours}; PRAGMA synchronous = {NORMAL}",
+                f"{theirs}; PRAGMA synchronous = {level}",
+            )
 
 
 def ways_of(raw: Any) -> Ways | None:
@@ -61,4 +86,4 @@ def ways_of(raw: Any) -> Ways | None:
     timeout = raw.execute("PRAGMA busy_timeout").fetchone()[0]
     level = raw.execute("PRAGMA synchronous").fetchone()[0]
     path = raw.execute("PRAGMA database_list").fetchone()[2]
-    return Ways(timeout, level, f"{path}-wal") if timeout else None
+    return Ways(timeout, level, _log(f"{path}-wal") if level > NORMAL else None) if timeout else None

@@ -36,7 +36,17 @@ Values = Sequence[tuple[Any, ...]]
 class Seat:
     """One call's part in a commit: its rows, and what a node is to be told of them."""
 
-    __slots__ = ("announcement", "began", "doubt", "followers", "is_written", "refusal", "size", "values", "wake")
+    __slots__ = (
+        "announcement",
+        "began",
+        "doubt",
+        "followers",
+        "is_written",
+        "refusal",
+        "size",
+        "values",
+        "wake",
+    )
 
     def __init__(self, values: Values, announcement: Announcement) -> None:
         self.values = values
@@ -115,7 +125,7 @@ def _wake(seat: Seat) -> None:
 
 def record(connection: Any, tasks: Sequence[NewTask], announcement: Announcement) -> None:
     """Writes new tasks in a transaction of their own, or one shared with other threads, and has them announced.
-    `connection` is in no transaction, and nobody looks at its statements. Raises what the database raises."""
+    `connection` is open, in no transaction, and nobody looks at its statements. Raises what the database raises."""
     seat = Seat([rows.inserted(connection, task) for task in tasks], announcement)
     party = _party(connection)
     try:

@@ -69,10 +69,6 @@ class Transport:
             with self.lock:
                 self._open(conf.url)
 
-    def is_connected(self) -> bool:
-        """True when the next message has nothing to wait for."""
-        return self.deliver is not None or (self.socket is not None and self.monitor is None)
-
     def send(self, ids: Sequence[str], later: float | None) -> None:
         if self.deliver is not None:
             self.deliver(ids, later)
@@ -85,10 +81,6 @@ class Transport:
         more = COVER if self._streak >= STREAK else 0.0
         if self._post(Names(list(ids), later, more), copies=1) and more:
             self._covered = now + more
-
-    def is_covered(self) -> bool:
-        """True when a node has been asked to look, in a moment, for what is committed until now."""
-        return self.clock() < self._covered
 
     def send_cancels(self, ids: Sequence[str]) -> None:
         """To each node, since nobody here knows which one runs them: messages are dealt in turn."""
@@ -180,16 +172,6 @@ def connect() -> None:
     """Before a row is written: see Transport.connect. Never raises; `send` will say what is wrong."""
     with suppress(Exception):
         _transport.connect()
-
-
-def is_connected() -> bool:
-    """True when `send` has nothing to wait for."""
-    return _transport.is_connected()
-
-
-def is_covered() -> bool:
-    """True when `send` has nothing to say of what is committed by now."""
-    return _transport.is_covered()
 
 
 def send(ids: Sequence[str], later: float | None) -> None:

@@ -27,7 +27,7 @@ sleep = monkey.get_original("time", "sleep")
 TROUBLE = (DatabaseError, InterfaceError, OSError, MemoryError)
 
 # Seconds between two attempts to get SQLite's lock: the first pauses, and for how long they are so short, then the
-# others. (A caller whose message came before its COMMIT lets go in a moment.) SQLite's own wait backs off to 100 ms,
+# others. (A caller lets go in a moment: it syncs afterwards.) SQLite's own wait backs off to 100 ms,
 # and starved the committer for seconds beside a caller that writes all the time.
 LOCK_POLL_FIRST, LOCK_FIRST, LOCK_POLL = 0.00002, 0.002, 0.0003
 

@@ -26,7 +26,7 @@ CALLERS = [
     "caller-before-insert",
     "caller-before-commit",
     "caller-before-message",
-    "caller-message-early",
+    "caller-unsynced",
     "caller-cancelled",
 ]
 OTHERS = ["attempt-cancelled", "recover-uncommitted", "replay-uncommitted", "prune-uncommitted"]
@@ -93,8 +93,11 @@ def test_a_caller_that_dies_before_its_insert_or_its_commit_has_called_nothing(s
     assert site.sql("SELECT count(*) FROM shop_order") == [0]
 
 
-@pytest.mark.parametrize("transaction", [False, True])
-def test_the_task_of_a_caller_that_dies_before_its_message_runs(site, transaction):
+@pytest.mark.parametrize(
+    ("transaction", "point"),
+    [(False, "caller-before-message"), (False, "caller-unsynced"), (True, "caller-before-message")],
+)
+def test_the_task_of_a_caller_that_dies_after_its_commit_runs(site, transaction, point):
     daemon = site.start()
     code = "mark.async_('said')"
     if transaction:
@@ -104,27 +107,11 @@ with transaction.atomic():
     Order.objects.create(number=1)
     {code}
 """
-    caller = site.spawn(code, ZTASKD_CRASH_AT="caller-before-message")
+    caller = site.spawn(code, ZTASKD_CRASH_AT=point)
     assert caller.wait() == KILLED
     site.wait_count(1, status="SUCCEEDED")
     assert site.marks() == ["said"]
     assert site.sql("SELECT count(*) FROM shop_order") == [int(transaction)]
-    assert daemon.stop() == 0
-
-
-@pytest.mark.parametrize("point", ["caller-before-message:2", "caller-message-early"])
-def test_a_caller_that_dies_between_its_insert_and_its_commit_has_called_nothing(site, point, vendor):
-    """On SQLite, the message of a process's later calls goes out before the commit."""
-    if vendor == "postgresql":
-        pytest.skip("there it goes out after the commit, always")
-    daemon = site.start()
-    code = "mark.async_('first').result(20); mark.async_('second')"
-    caller = site.spawn(code, ZTASKD_CRASH_AT=point)
-    assert caller.wait() == KILLED
-    site.call("mark.async_('third').result(20)")
-    assert site.marks() == ["first", "third"]
-    site.wait_count(2, status="SUCCEEDED")
-    assert site.count() == 2
     assert daemon.stop() == 0
 
 

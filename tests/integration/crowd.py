@@ -118,6 +118,7 @@ def record(task: Any) -> Callable[[], Any]:
     def call() -> str:
         said = Announcement()
         said.add([task], 0)
+        connections["default"].ensure_connection()
         together.record(connections["default"], [task], said)
         return str(task.id)
 

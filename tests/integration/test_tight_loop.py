@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 
 import gevent
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.test import override_settings
 
 from django_ztask import transport
@@ -85,7 +84,6 @@ def test_a_pause_ends_the_loop(one: Node, clock: Clock) -> None:
 def test_a_single_call_soon_after_a_loop_is_found_by_the_look_as_well(one: Node, clock: Clock) -> None:
     in_a_streak(one, clock)
     clock.later(GAP)
-    assert transport.is_covered()
     add.async_(1)
     assert one.names(50) is None
 
@@ -105,21 +103,7 @@ def test_what_could_not_be_said_promises_no_look(clock: Clock, tmp_path, node: C
     with override_settings(ZTASKD_URL=nobody(tmp_path)):
         for number in range(3 * STREAK):
             add.async_(number)
-            assert not transport.is_covered()
-
-
-@pytest.mark.parametrize("covered", [True, False])
-def test_an_unsaid_row_is_committed_before_it_shows_whether_the_look_is_in_time(
-    covered: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The other one is said while the disk syncs."""
-    if connection.vendor != "sqlite" or threading.active_count() != 1:
-        pytest.skip("no message goes out before the COMMIT")
-    open_then = []
-    monkeypatch.setattr(transport, "is_covered", lambda: covered)
-    transport.deliver_to(lambda ids, later: open_then.append(connection.connection.in_transaction))
-    add.async_(1)
-    assert open_then == [not covered]
+            assert not transport._transport._covered
 
 
 def test_a_node_looks_once_more_when_what_goes_unsaid_is_committed() -> None:
