@@ -13,7 +13,7 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 
 from django_ztask import announcement, syncing, transport
-from tests.integration.crowd import PATIENCE, Call, Queue, bad, everything, record
+from tests.integration.crowd import PATIENCE, Call, Queue, bad, everything, record, wait_for
 from tests.integration.helpers import forget_connections
 from tests.project.shop.tasks import add
 
