@@ -122,3 +122,18 @@ def test_a_site_without_time_zones_works_too(new_site):
     assert daemon.stop() == 0
     site.start("--replayfailed")
     wait_for(lambda: site.task(failed)["attempts"] == 4, "its second chance")
+
+
+def test_threads_hand_pythons_lock_over_soon_unless_the_project_wants_it_otherwise(new_site):
+    """The journal's thread needs it a dozen times for each batch."""
+    for settings, interval in (
+        ({}, 0.001),
+        ({"ZTASKD_ON_LOAD": ["tests.project.shop.litter.switch_rarely"]}, 0.25),
+    ):
+        site = new_site(**settings)
+        daemon = site.start()
+        found = site.call(
+            "from tests.project.shop.litter import *; show(switch_interval.async_().result(20))"
+        )
+        assert found == pytest.approx(interval)
+        assert daemon.stop() == 0

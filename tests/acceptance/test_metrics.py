@@ -70,7 +70,8 @@ def check_attempts(before):
     }
     assert before[("task_wait_seconds_count",)] == 11
     assert before[("task_run_seconds_count", "tasks.fail")] == 2
-    assert before[("tasks_enqueued_total",)] >= 7
+    # (Who calls in a tight loop announces some only: from the fourth call on.)
+    assert 4 <= before[("tasks_enqueued_total",)] <= 7
     assert (before[("retries_total",)], before[("crashes_total",)]) == (2, 3)
 
 

@@ -88,7 +88,7 @@ class Metrics(Collector):
 
     def _of_tasks(self) -> Iterator[Metric]:
         counts = self._counts
-        text = "Tasks that messages, and tasks of this node, have announced as due."
+        text = "Tasks announced as due, by messages and by tasks of this node. (Who calls in a tight loop announces some only.)"
         yield _counter("tasks_enqueued", text, self._node.dispatcher.announced)
         started = _labelled(CounterMetricFamily, "tasks_started", "Attempts started.", "function")
         finished = _labelled(CounterMetricFamily, "tasks_finished", "Attempts ended.", "function", "outcome")

@@ -212,3 +212,12 @@ def leave_and_wait(what, until):
     LEAVE[what]()
     note("left", what)
     wait_for_file(until)
+
+
+@task()
+def switch_interval():
+    return sys.getswitchinterval()
+
+
+def switch_rarely():
+    sys.setswitchinterval(0.25)
