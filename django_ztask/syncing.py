@@ -44,8 +44,11 @@ class Log:
             raise OperationalError(f"the write-ahead log could not be synced: {error}") from error
 
 
-# Connections of one process share a descriptor.
-_logs: weakref.WeakValueDictionary[str, Log] = weakref.WeakValueDictionary()
+# By their paths: the connections of a process share one, which stays the right one for as long as one of them is open.
+_logs: dict[str, Log] = {}
+
+# Logs that are kept open, the latest ones. (Who has more databases, a test run perhaps, opens them anew.)
+MOST = 8
 
 
 def _log(path: str) -> Log | None:
@@ -55,7 +58,11 @@ def _log(path: str) -> Log | None:
     with suppress(OSError):
         found = _logs.get(path)
         if found is None or not found.is_at(path):
-            found = _logs[path] = Log(path)
+            found = Log(path)
+            _logs.pop(path, None)
+            _logs[path] = found
+            for old in list(_logs)[:-MOST]:
+                _logs.pop(old, None)
         return found
     return None
 
@@ -64,18 +71,25 @@ class Ways:
     """How a connection waits for SQLite's lock and syncs what it commits, by its own settings; and what we have it do instead:
     `waiting` by our pauses, and `unsynced` until `sync`. Each is a text to set it with, and one to set it back with."""
 
-    def __init__(self, timeout: int, level: int, log: Log | None) -> None:
-        """`timeout` in milliseconds. Without a log, it syncs by itself."""
+    def __init__(self, timeout: int, level: int, path: str | None) -> None:
+        """`timeout` in milliseconds. Without the path of a log, it syncs by itself."""
         ours, theirs = "PRAGMA busy_timeout = 0", f"PRAGMA busy_timeout = {timeout}"
         self.timeout = timeout / 1000
         self.waiting = self.unsynced = ours, theirs
-        self.sync: Sync = nothing
-        if log is not None:
-            self.sync = log.sync
+        self._path = path
+        if path is not None:
             self.unsynced = (
                 f"{ours}; PRAGMA synchronous = {NORMAL}",
                 f"{theirs}; PRAGMA synchronous = {level}",
             )
+
+    def sync(self) -> None:
+        """As a `Sync`."""
+        if self._path is not None:
+            log = _logs.get(self._path) or _log(self._path)
+            if log is None:
+                raise OperationalError(f"the write-ahead log {self._path} could not be opened to be synced")
+            log.sync()
 
 
 def ways_of(raw: Any) -> Ways | None:
@@ -85,5 +99,5 @@ def ways_of(raw: Any) -> Ways | None:
         return None
     timeout = raw.execute("PRAGMA busy_timeout").fetchone()[0]
     level = raw.execute("PRAGMA synchronous").fetchone()[0]
-    path = raw.execute("PRAGMA database_list").fetchone()[2]
-    return Ways(timeout, level, _log(f"{path}-wal") if level > NORMAL else None) if timeout else None
+    path = raw.execute("PRAGMA database_list").fetchone()[2] + "-wal"
+    return Ways(timeout, level, path if level > NORMAL and _log(path) else None) if timeout else None

@@ -220,7 +220,7 @@ def test_two_hundred_task_functions_and_fifty_threads_use_one_set_of_descriptors
     router: zmq.Socket[bytes], database: Path
 ) -> None:
     before, during = run_script(CROWD, database, ZTASKD_URL=listen(router)).split()
-    assert int(during) <= int(before) + 1  # (the main thread keeps the first log that SQLite removed)
+    assert int(during) <= int(before)  # (libzmq may still be closing the first message's own)
     assert heard(router, 201) == recorded()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import sqlite3
 import threading
@@ -13,7 +12,7 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 
 from django_ztask import announcement, syncing, transport
-from tests.integration.crowd import PATIENCE, Call, Queue, bad, everything, record, wait_for
+from tests.integration.crowd import PATIENCE, Call, Queue, bad, everything, record
 from tests.integration.helpers import forget_connections
 from tests.project.shop.tasks import add
 
@@ -37,6 +36,10 @@ def as_others_see_it() -> tuple[int, bool]:
         other.close()
 
 
+def connections_log() -> str:
+    return os.path.realpath(f"{connections['default'].settings_dict['NAME']}-wal")
+
+
 @pytest.fixture
 def said() -> Seen:
     """What others saw when a message went out."""
@@ -52,8 +55,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> Seen:
     sync = os.fdatasync
 
     def observed(descriptor: int) -> None:
-        path = os.readlink(f"/proc/self/fd/{descriptor}")
-        assert path == os.path.realpath(f"{connections['default'].settings_dict['NAME']}-wal")
+        assert os.readlink(f"/proc/self/fd/{descriptor}") == connections_log()
         found.append(as_others_see_it())
         sync(descriptor)
 
@@ -219,20 +221,3 @@ def test_who_is_interrupted_before_it_syncs_leaves_that_to_the_others(
     assert isinstance(outcomes[0], KeyboardInterrupt)
     assert {handle.id for handle in outcomes[1:]} < set(everything())
     assert synced == [(3, True)] * 2
-
-
-def test_connections_share_a_descriptor_which_ends_with_them() -> None:
-    path = os.path.realpath(f"{connections['default'].settings_dict['NAME']}-wal")
-
-    def opened() -> int:
-        gc.collect()  # (Django's connections are cycles)
-        paths = [os.readlink(entry.path) for entry in os.scandir("/proc/self/fd")]
-        return sum(each.removesuffix(" (deleted)") == path for each in paths)
-
-    for n in range(5):
-        add.async_(n)
-        assert opened() == 2, "SQLite's own, and ours"
-        Call(lambda n=n: add.async_(n)).ends()
-        wait_for(lambda: opened() == 2)
-        connection.close()
-        assert opened() == 1, "until this thread calls again, or ends"
